@@ -1,0 +1,155 @@
+//! What wants to come in, as the gate sees it. Invariant: a candidate names its content by one digest over the sorted
+//! files and the manifest; a verdict for another digest does not count.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::access::Roles;
+use super::digest::Digest;
+use super::id::VersionId;
+use super::lifecycle::text_enum;
+use super::name::{Coordinates, RepoKey, Subject};
+use super::repo::RepoKind;
+use super::time::Time;
+use super::version::{File, Manifest};
+
+text_enum! {
+    /// The way by which a version wants to become visible.
+    Action "action" {
+        /// Upload and publish.
+        Publish "publish",
+        /// Copy from another repo.
+        Promote "promote",
+        /// Take a tombstone back.
+        Restore "restore",
+        /// Pull through from an upstream.
+        Fetch "fetch",
+        /// Carry in by bundle.
+        Import "import",
+    }
+}
+
+text_enum! {
+    /// What the gate says; ordered from mild to strict.
+    Decision "decision" {
+        /// It may become visible.
+        Allow "allow",
+        /// It is held for review.
+        Quarantine "quarantine",
+        /// It may not.
+        Deny "deny",
+    }
+}
+
+text_enum! {
+    /// What decided.
+    DecisionSource "decision source" {
+        /// No enforced rule fired.
+        DefaultAllow "default_allow",
+        /// A stored rule fired.
+        Policy "policy",
+        /// The caller's hint was stricter than the policy.
+        HintQuarantine "hint_quarantine",
+        /// The caller's hint was stricter than the policy.
+        HintDeny "hint_deny",
+        /// A person held it by hand.
+        Manual "manual",
+    }
+}
+
+text_enum! {
+    /// Whose policy a rule stands in.
+    PolicyLevel "policy level" {
+        /// The instance's.
+        Instance "instance",
+        /// The repo's own.
+        Repo "repo",
+    }
+}
+
+/// One rule that fired, as recorded and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reason {
+    /// The rule's `@id`, or `manual` or `hint`.
+    pub rule: String,
+    /// What the rule asks for.
+    pub decision: Decision,
+    /// The rule's `@message`, or the words of the person.
+    pub message: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (rule {})", self.message, self.rule)
+    }
+}
+
+/// A version on its way to becoming visible, with everything that is known of it.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// By which way it comes.
+    pub action: Action,
+    /// Into which repo.
+    pub repo: RepoKey,
+    /// The kind of that repo.
+    pub repo_kind: RepoKind,
+    /// Who asks.
+    pub subject: Subject,
+    /// The asker's roles on the repo.
+    pub roles: Roles,
+    /// The version in question; for a promotion, the source version.
+    pub version_id: VersionId,
+    /// Which package and version.
+    pub coordinates: Coordinates,
+    /// The upstream it comes from; `None` when it was uploaded here.
+    pub upstream: Option<String>,
+    /// Its files, ordered by path.
+    pub files: Vec<File>,
+    /// Its manifest, if it has one.
+    pub manifest: Option<Manifest>,
+    /// When this instance first saw it.
+    pub first_seen_at: Time,
+    /// When upstream says it was published, if there is a trusted upstream.
+    pub published_upstream_at: Option<Time>,
+    /// The moment the question is asked.
+    pub asked_at: Time,
+    /// Rules that a reviewer waived for exactly this content.
+    pub waived_rules: Vec<String>,
+    /// An external scanner's verdict; it can only tighten.
+    pub hint: Option<Decision>,
+}
+
+impl Candidate {
+    /// The digest that binds a verdict to this content.
+    #[must_use]
+    pub fn content_digest(&self) -> Digest {
+        content_digest(&self.files, self.manifest.as_ref().map(|manifest| &manifest.digest))
+    }
+}
+
+/// The sha256 over the files, sorted by path, and the manifest's digest. Each field is preceded by its length, so that no
+/// two contents run together.
+#[must_use]
+pub fn content_digest(files: &[File], manifest: Option<&Digest>) -> Digest {
+    let mut sorted: Vec<&File> = files.iter().collect();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    field(b"artifortress content 1");
+    for file in sorted {
+        field(file.path.as_str().as_bytes());
+        field(file.digest.as_bytes());
+        field(&file.size_bytes.to_be_bytes());
+    }
+    match manifest {
+        Some(digest) => field(digest.as_bytes()),
+        None => field(b""),
+    }
+    Digest::from_bytes(hash.finalize().into())
+}

@@ -1,0 +1,20 @@
+//! The words of the registry and their rules. Invariant: pure; no I/O, no SQL, no clock, no HTTP, nothing async.
+//!
+//! How to add
+//! * a state: `lifecycle::State`; the compiler then asks `visibility::decide`, the schema's CHECK and the state diagram.
+//! * a happening: `event::Event`; the compiler then asks for its audit row and its outbox event.
+//! * a role or duty: `access`.
+//! * an id: one line in `id.rs`.
+
+pub mod access;
+pub mod candidate;
+pub mod digest;
+pub mod event;
+pub mod id;
+pub mod lifecycle;
+pub mod name;
+pub mod quarantine;
+pub mod repo;
+pub mod time;
+pub mod version;
+pub mod visibility;

@@ -1,0 +1,234 @@
+//! The one rule of visibility. Invariant: what SQL returns is `Sealed`, its content private; it opens only through a
+//! door that asks `decide`, with a permit for the very repo it lies in.
+
+use std::ops::Deref;
+
+use super::access::{Permit, Promote, Read, Role, Write};
+use super::candidate::Reason;
+use super::id::QuarantineId;
+use super::lifecycle::State;
+use super::name::RepoKey;
+use super::quarantine::QuarantineStatus;
+use super::time::Time;
+use crate::error::{Code, Error, Result};
+
+/// What a reader may see of something in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// All of it.
+    Open,
+    /// That it is withheld and why, none of its content.
+    Withheld,
+    /// Nothing; those who may write see it.
+    Unfinished,
+    /// Nothing.
+    Gone,
+}
+
+/// Says who sees a version in `state`. There is no other place that does.
+#[must_use]
+pub const fn decide(state: State) -> Sight {
+    match state {
+        State::Published => Sight::Open,
+        State::Quarantined | State::Rejected => Sight::Withheld,
+        State::Draft => Sight::Unfinished,
+        State::Tombstoned => Sight::Gone,
+    }
+}
+
+/// Where a version stands: its state and, when it is or was held, the newest hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The state.
+    pub state: State,
+    /// The newest hold, when the state is `quarantined` or `rejected`.
+    pub hold: Option<Hold>,
+}
+
+/// What may be told of a hold to those who may read the repo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The item.
+    pub quarantine_id: QuarantineId,
+    /// Where it stands.
+    pub status: QuarantineStatus,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Something out of the database whose visibility nobody has checked yet.
+#[derive(Debug)]
+pub struct Sealed<T> {
+    repo: RepoKey,
+    standing: Standing,
+    content: T,
+}
+
+/// Proof that a reader may see `T` now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visible<T>(T);
+
+/// Proof that a reviewer may inspect `T`, whatever its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held<T> {
+    standing: Standing,
+    content: T,
+}
+
+/// Proof that somebody who may write sees `T`, a draft or something published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authored<T>(T);
+
+/// Why a door did not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing is here for this caller.
+    Absent,
+    /// It exists and is withheld.
+    Withheld(Standing),
+}
+
+impl<T> Sealed<T> {
+    /// Seals content found in `repo` with the standing of the version it belongs to.
+    pub fn new(repo: RepoKey, standing: Standing, content: T) -> Sealed<T> {
+        Sealed { repo, standing, content }
+    }
+
+    /// The standing, which says nothing of the content.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The readers' door.
+    ///
+    /// # Errors
+    /// Absent for drafts, tombstones and another repo's content; withheld for what is held or rejected.
+    pub fn show(self, permit: &Permit<Read>) -> Result<Visible<T>, Refusal> {
+        if permit.repo_key() != &self.repo {
+            return Err(Refusal::Absent);
+        }
+        match decide(self.standing.state) {
+            Sight::Open => Ok(Visible(self.content)),
+            Sight::Withheld => Err(Refusal::Withheld(self.standing)),
+            Sight::Unfinished | Sight::Gone => Err(Refusal::Absent),
+        }
+    }
+
+    /// The reviewers' door: everything in their repo, whatever its state.
+    ///
+    /// # Errors
+    /// Absent for another repo's content.
+    pub fn inspect(self, permit: &Permit<Promote>) -> Result<Held<T>, Refusal> {
+        if permit.repo_key() != &self.repo {
+            return Err(Refusal::Absent);
+        }
+        Ok(Held { standing: self.standing, content: self.content })
+    }
+
+    /// The authors' door: drafts and what is published.
+    ///
+    /// # Errors
+    /// Withheld for what is held or rejected, absent for tombstones and another repo's content.
+    pub fn author(self, permit: &Permit<Write>) -> Result<Authored<T>, Refusal> {
+        if permit.repo_key() != &self.repo {
+            return Err(Refusal::Absent);
+        }
+        match decide(self.standing.state) {
+            Sight::Open | Sight::Unfinished => Ok(Authored(self.content)),
+            Sight::Withheld => Err(Refusal::Withheld(self.standing)),
+            Sight::Gone => Err(Refusal::Absent),
+        }
+    }
+
+    /// Whether a list for this permit may name it at all: readers see what is open, writers also drafts and what is
+    /// withheld, reviewers everything.
+    pub fn is_listed_for(&self, permit: &Permit<Read>) -> bool {
+        permit.repo_key() == &self.repo
+            && match decide(self.standing.state) {
+                Sight::Open => true,
+                Sight::Withheld | Sight::Unfinished => permit.roles().contains(Role::Write) || permit.roles().contains(Role::Promote),
+                Sight::Gone => permit.roles().contains(Role::Promote),
+            }
+    }
+}
+
+impl Refusal {
+    /// The error for `what`, such as `version demo 1.0`: 404 or 423 with the hold's id, status and reasons.
+    pub fn into_error(self, code: Code, what: impl std::fmt::Display) -> Error {
+        let standing = match self {
+            Refusal::Absent => return Error::not_found(what),
+            Refusal::Withheld(standing) => standing,
+        };
+        withheld(&standing, code, what)
+    }
+}
+
+/// The 423 for something withheld.
+pub fn withheld(standing: &Standing, code: Code, what: impl std::fmt::Display) -> Error {
+    let Some(hold) = &standing.hold else {
+        return Error::new(code, format!("{what} is {}", standing.state)).with("status", standing.state.as_str());
+    };
+    let why = hold.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ");
+    let next = match hold.status {
+        QuarantineStatus::Quarantined => format!("ask a reviewer of the repo to release {}", hold.quarantine_id),
+        QuarantineStatus::Released | QuarantineStatus::Rejected => "use another version".to_owned(),
+    };
+    let word = match hold.status {
+        QuarantineStatus::Rejected => "was rejected",
+        QuarantineStatus::Quarantined | QuarantineStatus::Released => "is quarantined",
+    };
+    Error::new(code, format!("{what} {word}: {why}; {next}"))
+        .with("quarantineId", hold.quarantine_id.to_string())
+        .with("status", hold.status.as_str())
+        .with("reasons", serde_json::to_value(&hold.reasons).unwrap_or_default())
+}
+
+impl<T> Visible<T> {
+    /// Keeps the proof for a part of the content, such as one file of a release.
+    pub fn map<U>(self, part: impl FnOnce(T) -> U) -> Visible<U> {
+        Visible(part(self.0))
+    }
+
+    /// The proof for one piece borrowed from the content.
+    pub fn part<U: Clone>(&self, piece: impl FnOnce(&T) -> Option<&U>) -> Option<Visible<U>> {
+        piece(&self.0).cloned().map(Visible)
+    }
+}
+
+impl<T> Held<T> {
+    /// Where it stands.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The proof for one piece borrowed from the content.
+    pub fn part<U: Clone>(&self, piece: impl FnOnce(&T) -> Option<&U>) -> Option<Held<U>> {
+        piece(&self.content).cloned().map(|content| Held { standing: self.standing.clone(), content })
+    }
+}
+
+impl<T> Deref for Visible<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.content
+    }
+}
+
+impl<T> Deref for Authored<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

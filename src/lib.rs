@@ -1,0 +1,6 @@
+//! artifortress, a package registry with a policy gate in it. This page is the map of the code.
+
+pub mod clock;
+pub mod domain;
+pub mod error;
+pub mod hop;
