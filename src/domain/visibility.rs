@@ -7,9 +7,10 @@ use super::access::{Permit, Promote, Read, Role, Write};
 use super::candidate::Reason;
 use super::id::QuarantineId;
 use super::lifecycle::State;
-use super::name::RepoKey;
+use super::name::{Coordinates, RelativePath, RepoKey};
 use super::quarantine::QuarantineStatus;
 use super::time::Time;
+use super::version::{File, Manifest, Release, Version};
 use crate::error::{Code, Error, Result};
 
 /// What a reader may see of something in a state.
@@ -101,6 +102,11 @@ impl<T> Sealed<T> {
         &self.standing
     }
 
+    /// Whether it lies in this repo.
+    pub fn is_in(&self, repo: &RepoKey) -> bool {
+        &self.repo == repo
+    }
+
     /// The readers' door.
     ///
     /// # Errors
@@ -154,6 +160,43 @@ impl<T> Sealed<T> {
     }
 }
 
+/// A release as an index may list it to a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// All of it may be shown.
+    Visible(Visible<Release>),
+    /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
+    Marked(Marked),
+}
+
+/// What an index may say of a withheld release. It holds none of its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Which version.
+    pub coordinates: Coordinates,
+    /// The names of its files.
+    pub paths: Vec<RelativePath>,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+impl Sealed<Release> {
+    /// The door for indexes that mark what is withheld instead of hiding it; `None` for drafts, tombstones and another
+    /// repo's content.
+    pub fn list(self, permit: &Permit<Read>) -> Option<Listed> {
+        let mark = Marked {
+            coordinates: self.content.version.coordinates.clone(),
+            paths: self.content.files.iter().map(|file| file.path.clone()).collect(),
+            standing: self.standing.clone(),
+        };
+        match self.show(permit) {
+            Ok(visible) => Some(Listed::Visible(visible)),
+            Err(Refusal::Withheld(_)) => Some(Listed::Marked(mark)),
+            Err(Refusal::Absent) => None,
+        }
+    }
+}
+
 impl Refusal {
     /// The error for `what`, such as `version demo 1.0`: 404 or 423 with the hold's id, status and reasons.
     pub fn into_error(self, code: Code, what: impl std::fmt::Display) -> Error {
@@ -185,15 +228,20 @@ pub fn withheld(standing: &Standing, code: Code, what: impl std::fmt::Display) -
         .with("reasons", serde_json::to_value(&hold.reasons).unwrap_or_default())
 }
 
-impl<T> Visible<T> {
-    /// Keeps the proof for a part of the content, such as one file of a release.
-    pub fn map<U>(self, part: impl FnOnce(T) -> U) -> Visible<U> {
-        Visible(part(self.0))
+impl Visible<Release> {
+    /// The proof for the version alone.
+    pub fn version(&self) -> Visible<Version> {
+        Visible(self.0.version.clone())
     }
 
-    /// The proof for one piece borrowed from the content.
-    pub fn part<U: Clone>(&self, piece: impl FnOnce(&T) -> Option<&U>) -> Option<Visible<U>> {
-        piece(&self.0).cloned().map(Visible)
+    /// The proof for each file.
+    pub fn files(&self) -> impl Iterator<Item = Visible<File>> {
+        self.0.files.iter().cloned().map(Visible)
+    }
+
+    /// The proof for the manifest, if there is one.
+    pub fn manifest(&self) -> Option<Visible<Manifest>> {
+        self.0.manifest.clone().map(Visible)
     }
 }
 
@@ -202,10 +250,13 @@ impl<T> Held<T> {
     pub fn standing(&self) -> &Standing {
         &self.standing
     }
+}
 
-    /// The proof for one piece borrowed from the content.
-    pub fn part<U: Clone>(&self, piece: impl FnOnce(&T) -> Option<&U>) -> Option<Held<U>> {
-        piece(&self.content).cloned().map(|content| Held { standing: self.standing.clone(), content })
+impl Held<Release> {
+    /// The proof for one file, for inspection.
+    pub fn file(&self, path: &RelativePath) -> Option<Held<File>> {
+        let file = self.content.files.iter().find(|file| file.path.key() == path.key())?;
+        Some(Held { standing: self.standing.clone(), content: file.clone() })
     }
 }
 

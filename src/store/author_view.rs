@@ -1,0 +1,177 @@
+//! All that a publisher can ask of a repo beyond reading: drafts, uploads, and the dossier that the gate judges.
+//! Invariant: a dossier opens only into a `Candidate`; its content cannot be rendered.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::policies::PolicySnapshot;
+use super::pool::Reader;
+use super::uploads::Upload;
+use super::{policies, rows, uploads, versions};
+use crate::domain::access::{Permit, Roles, Write};
+use crate::domain::candidate::{Action, Candidate, Decision};
+use crate::domain::digest::Digest;
+use crate::domain::id::{UploadId, VersionId};
+use crate::domain::lifecycle::State;
+use crate::domain::name::{RepoKey, Subject};
+use crate::domain::repo::{Repo, RepoKind};
+use crate::domain::time::Time;
+use crate::domain::version::{Release, Version};
+use crate::domain::visibility::Sealed;
+use crate::error::{Error, Result};
+
+/// The questions of somebody who may write in the repo of the permit.
+pub struct AuthorView {
+    connection: Reader,
+    permit: Permit<Write>,
+}
+
+/// Everything that the gate must know of a version, read at one moment.
+pub struct Dossier {
+    release: Release,
+    waived_rules: Vec<String>,
+    policies: PolicySnapshot,
+    target: RepoKey,
+    target_kind: RepoKind,
+}
+
+/// Who asks the gate, for what.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The way in.
+    pub action: Action,
+    /// Who asks.
+    pub subject: Subject,
+    /// The asker's roles on the target repo.
+    pub roles: Roles,
+    /// When.
+    pub asked_at: Time,
+    /// An external scanner's verdict.
+    pub hint: Option<Decision>,
+}
+
+impl Dossier {
+    /// Reads the dossier of version `id` in `source` for entry into `target`.
+    pub(super) fn read(connection: &Connection, source: &RepoKey, id: &VersionId, target: &Repo) -> Result<Option<Dossier>> {
+        let Some(found) = versions::find(connection, source, id)? else { return Ok(None) };
+        let release = found.complete(connection)?.content;
+        let waived_rules = if source == &target.key { waived(connection, &release)? } else { Vec::new() };
+        let policies = policies::current(connection, &target.key)?;
+        Ok(Some(Dossier { release, waived_rules, policies, target: target.key.clone(), target_kind: target.kind }))
+    }
+
+    /// The state the version is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.release.version.state
+    }
+
+    /// Its name for messages, such as `demo 1.0`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.release.version.coordinates.to_string()
+    }
+
+    /// How an event names it, as a version of its own repo.
+    #[must_use]
+    pub fn named(&self) -> crate::domain::event::Named {
+        versions::named(&self.release.version)
+    }
+
+    /// The number of its files.
+    #[must_use]
+    pub fn file_count(&self) -> usize {
+        self.release.files.len()
+    }
+
+    /// The policies in force in the target repo.
+    #[must_use]
+    pub fn policies(&self) -> &PolicySnapshot {
+        &self.policies
+    }
+
+    /// What the gate judges.
+    #[must_use]
+    pub fn into_candidate(self, question: Question) -> Candidate {
+        let Release { version, files, manifest } = self.release;
+        Candidate {
+            action: question.action,
+            repo: self.target,
+            repo_kind: self.target_kind,
+            subject: question.subject,
+            roles: question.roles,
+            version_id: version.id,
+            coordinates: version.coordinates,
+            upstream: None,
+            files,
+            manifest,
+            first_seen_at: version.created_at,
+            published_upstream_at: None,
+            asked_at: question.asked_at,
+            waived_rules: self.waived_rules,
+            hint: question.hint,
+        }
+    }
+}
+
+/// The rules that a reviewer waived for exactly this content.
+fn waived(connection: &Connection, release: &Release) -> Result<Vec<String>> {
+    let digest = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
+    let mut statement =
+        connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest ORDER BY rule")?;
+    let found = statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+impl AuthorView {
+    pub(super) fn new(connection: Reader, permit: Permit<Write>) -> AuthorView {
+        AuthorView { connection, permit }
+    }
+
+    /// The version with this id, with files and manifest, its door closed.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn find_release(&self, id: &VersionId) -> Result<Option<Sealed<Release>>> {
+        let Some(found) = versions::find(&self.connection, self.permit.repo_key(), id)? else { return Ok(None) };
+        Ok(Some(found.complete(&self.connection)?.seal()))
+    }
+
+    /// The version with this id, its door closed.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn find_version(&self, id: &VersionId) -> Result<Option<Sealed<Version>>> {
+        Ok(versions::find(&self.connection, self.permit.repo_key(), id)?.map(versions::Found::<Version>::seal))
+    }
+
+    /// What the gate must know of a version of this repo.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn dossier(&self, id: &VersionId) -> Result<Dossier> {
+        Dossier::read(&self.connection, self.permit.repo_key(), id, self.permit.repo())?.ok_or_else(|| Error::not_found(format!("version {id}")))
+    }
+
+    /// An upload session of this repo.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn upload(&self, id: &UploadId) -> Result<Upload> {
+        uploads::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("upload {id}")))
+    }
+
+    /// The size in bytes of a blob that this repo was given, or `None`.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT size_bytes FROM repo_blobs JOIN blobs USING (digest) WHERE repo_key = :repo AND digest = :digest")?
+            .query_row(named_params! {":repo": self.permit.repo_key().as_str(), ":digest": digest.to_string()}, |row| {
+                rows::unsigned(row, "size_bytes")
+            })
+            .optional()?;
+        Ok(found)
+    }
+}

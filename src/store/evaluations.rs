@@ -1,0 +1,170 @@
+//! Recorded policy decisions. Invariant: an evaluation is written once, with its whole input, and never changes.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::rows::{self, Page};
+use super::write::Write;
+use super::{policies, versions};
+use crate::domain::candidate::{Action, Decision, DecisionSource, Reason};
+use crate::domain::digest::Digest;
+use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::name::{RepoKey, Subject};
+use crate::domain::time::Time;
+use crate::error::Result;
+use crate::policy::Verdict;
+
+/// One recorded decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Its id.
+    pub id: EvaluationId,
+    /// The repo that the version wanted to enter.
+    pub repo: RepoKey,
+    /// The version judged; for a promotion, the source version.
+    pub version_id: VersionId,
+    /// The way in.
+    pub action: Action,
+    /// The decision.
+    pub decision: Decision,
+    /// What decided.
+    pub source: DecisionSource,
+    /// Every enforced rule that fired.
+    pub reasons: Vec<Reason>,
+    /// Every rule on observation that fired.
+    pub observed: Vec<Reason>,
+    /// Every rule that fired and was waived.
+    pub waived: Vec<Reason>,
+    /// Why somebody asked for it; empty for one that a flow asked for.
+    pub reason: String,
+    /// The engine and its version.
+    pub engine_version: String,
+    /// The digest over the policies judged by.
+    pub policy_digest: Digest,
+    /// The instance policy's revision; 0 for none.
+    pub instance_revision: u64,
+    /// The repo policy's revision; 0 for none.
+    pub repo_revision: u64,
+    /// The sha256 of the input.
+    pub input_digest: Digest,
+    /// The whole input, canonical JSON.
+    pub input: String,
+    /// The digest of the content judged.
+    pub content_digest: Digest,
+    /// When.
+    pub evaluated_at: Time,
+    /// Who asked.
+    pub evaluated_by: Subject,
+    /// The hold it led to.
+    pub quarantine_id: Option<QuarantineId>,
+}
+
+/// Which evaluations to list.
+#[derive(Debug, Clone, Default)]
+pub struct EvaluationFilter {
+    /// Only of this version.
+    pub version_id: Option<VersionId>,
+    /// Only of this action.
+    pub action: Option<Action>,
+    /// Only with this decision.
+    pub decision: Option<Decision>,
+}
+
+/// A verdict about to be recorded.
+pub(super) struct NewEvaluation<'a> {
+    pub(super) verdict: &'a Verdict,
+    pub(super) repo: &'a RepoKey,
+    pub(super) reason: &'a str,
+    pub(super) quarantine_id: Option<&'a QuarantineId>,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
+    Ok(Evaluation {
+        id: rows::parse(row, "evaluation_id")?,
+        repo: rows::parse(row, "repo_key")?,
+        version_id: rows::parse(row, "version_id")?,
+        action: rows::parse(row, "action")?,
+        decision: rows::parse(row, "decision")?,
+        source: rows::parse(row, "decision_source")?,
+        reasons: rows::json(row, "reasons")?,
+        observed: rows::json(row, "observed")?,
+        waived: rows::json(row, "waived")?,
+        reason: row.get("reason")?,
+        engine_version: row.get("engine_version")?,
+        policy_digest: rows::parse(row, "policy_digest")?,
+        instance_revision: rows::unsigned(row, "instance_revision")?,
+        repo_revision: rows::unsigned(row, "repo_revision")?,
+        input_digest: rows::parse(row, "input_digest")?,
+        input: row.get("input")?,
+        content_digest: rows::parse(row, "content_digest")?,
+        evaluated_at: rows::time(row, "evaluated_at")?,
+        evaluated_by: versions::subject(row, "evaluated_by")?,
+        quarantine_id: rows::parse_optional(row, "quarantine_id")?,
+    })
+}
+
+/// The evaluation with this id in this repo.
+pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -> Result<Option<Evaluation>> {
+    let found = connection
+        .prepare_cached("SELECT * FROM evaluations WHERE evaluation_id = :id AND repo_key = :repo")?
+        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, read)
+        .optional()?;
+    Ok(found)
+}
+
+/// One page of a repo's evaluations, newest first.
+pub(super) fn list(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
+    let (before_at, before_id) = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
+    let sql = if filter.version_id.is_some() {
+        "SELECT * FROM evaluations
+         WHERE repo_key = :repo AND version_id = :version AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
+           AND (evaluated_at, evaluation_id) < (:at, :id)
+         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit"
+    } else {
+        "SELECT * FROM evaluations
+         WHERE repo_key = :repo AND :version IS NULL AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
+           AND (evaluated_at, evaluation_id) < (:at, :id)
+         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit"
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(
+        named_params! {":repo": repo.as_str(), ":version": filter.version_id.map(|id| id.to_string()), ":action": filter.action.map(Action::as_str),
+            ":decision": filter.decision.map(Decision::as_str), ":at": before_at, ":id": before_id, ":limit": rows::stored(limit as u64 + 1)},
+        read,
+    )?;
+    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Page::cut(found, limit, |evaluation| rows::time_cursor(evaluation.evaluated_at, evaluation.id)))
+}
+
+impl Write<'_> {
+    /// Records a verdict under a new id.
+    pub(super) fn add_evaluation(&mut self, new: &NewEvaluation<'_>) -> Result<EvaluationId> {
+        let id = EvaluationId::new(self.uuid());
+        self.add_evaluation_as(&id, new)?;
+        Ok(id)
+    }
+
+    /// Records a verdict under an id made before.
+    pub(super) fn add_evaluation_as(&mut self, id: &EvaluationId, new: &NewEvaluation<'_>) -> Result<()> {
+        let verdict = new.verdict;
+        let judged_by = policies::current(self.connection(), new.repo)?;
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO evaluations (evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason,
+                     engine_version, policy_digest, instance_revision, repo_revision, input_digest, input, content_digest, evaluated_at,
+                     evaluated_by, quarantine_id)
+                 VALUES (:id, :repo, :version, :action, :decision, :source, :reasons, :observed, :waived, :reason, :engine, :policy, :instance_revision,
+                     :repo_revision, :input_digest, :input, :content, :at, :by, :quarantine)",
+            )?
+            .execute(named_params! {
+                ":id": id.to_string(), ":repo": new.repo.as_str(), ":version": verdict.version_id().to_string(), ":action": verdict.action().as_str(),
+                ":decision": verdict.decision().as_str(), ":source": verdict.source().as_str(), ":reasons": rows::json_text(&verdict.reasons())?,
+                ":observed": rows::json_text(&verdict.observed())?, ":waived": rows::json_text(&verdict.waived())?, ":reason": new.reason,
+                ":engine": verdict.engine_version(), ":policy": verdict.policy_digest().to_string(),
+                ":instance_revision": rows::stored(judged_by.instance.map_or(0, |revision| revision.revision)),
+                ":repo_revision": rows::stored(judged_by.repo.map_or(0, |revision| revision.revision)),
+                ":input_digest": verdict.input_digest().to_string(), ":input": verdict.input(), ":content": verdict.content_digest().to_string(),
+                ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
+            })?;
+        Ok(())
+    }
+}

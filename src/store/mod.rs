@@ -1,0 +1,193 @@
+//! The only room that knows SQL. Invariant: readers hold read-only connections and get `Sealed`, `Visible`, `Held` or
+//! `Authored` content; every change of the catalogue is a `write` whose closure returns what happened.
+//!
+//! How to add
+//! * a table or column: a new `schema/NNNN_name.sql`, listed in `migrate.rs`; never edit one that has landed.
+//! * a question readers ask: a method on the view of the permit it takes (`read_view`, `review_view`, `author_view`).
+//! * a change: a method on `Write` in the file of its table; it is called inside `Store::write`.
+//! * a hot query: a line in `tests/plans.rs`.
+//! * an invariant of the data at rest: `check.rs`.
+
+mod audit;
+mod author_view;
+mod check;
+mod connection;
+mod drafts;
+mod evaluations;
+mod jobs;
+mod marks;
+mod migrate;
+mod notes;
+mod outbox;
+mod policies;
+mod pool;
+mod quarantine;
+mod read_view;
+mod repos;
+mod review_view;
+mod rows;
+mod search;
+mod search_index;
+mod steps;
+mod tokens;
+mod uploads;
+mod versions;
+mod write;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use audit::{AuditFilter, AuditRow, ChainFault};
+pub use check::{CheckReport, check, check_audit};
+pub use drafts::NewEntry;
+pub use evaluations::{Evaluation, EvaluationFilter};
+pub use jobs::{Expectation, JobKind, JobRow, JobState, LeasedJob, Outcome, QueueLimits};
+pub use outbox::{OutboxRow, OutboxState, RelayReport};
+pub use policies::{PolicyRevision, PolicySnapshot};
+pub use read_view::ReadView;
+pub use review_view::ReviewView;
+pub use author_view::{AuthorView, Dossier, Question};
+pub use notes::Note;
+pub use rows::Page;
+pub use search::{SearchHit, SearchPage, SearchQuery};
+pub use search_index::{IndexState, SearchIndex};
+pub use steps::Admission;
+pub use tokens::{NewToken, TokenRow};
+pub use uploads::{Upload, UploadState};
+pub use write::{Bookkeeping, Done, Write};
+
+use crate::clock::Clock;
+use crate::domain::access::{Acting, Permit, Promote, Read};
+use crate::domain::access::Write as Writing;
+use crate::error::{Error, Result};
+
+/// Where the database lies and how much it may use.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory; `state.db` and `search.db` lie in it.
+    pub directory: PathBuf,
+    /// Read-only connections kept.
+    pub readers: u32,
+    /// Writes that share one commit at most.
+    pub group_limit: usize,
+    /// Writes that may wait for the writer; more wait for room.
+    pub queue_limit: usize,
+}
+
+impl StoreOptions {
+    /// The usual limits for `directory`.
+    #[must_use]
+    pub fn at(directory: &Path) -> StoreOptions {
+        StoreOptions { directory: directory.to_owned(), readers: 8, group_limit: 64, queue_limit: 1024 }
+    }
+}
+
+/// The catalogue: one writer, many readers.
+pub struct Store {
+    readers: r2d2::Pool<pool::Readers>,
+    writer: writer::Writer,
+    notes: notes::Notes,
+    clock: Arc<dyn Clock>,
+    identity_generation: Arc<AtomicU64>,
+    queue_wake: Arc<tokio::sync::Notify>,
+    search: SearchIndex,
+}
+
+impl Store {
+    /// Opens the catalogue in `options.directory`, creating or migrating it first.
+    ///
+    /// # Errors
+    /// Refuses a schema newer than this binary; internal when SQLite fails.
+    pub fn open(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Store> {
+        let path = options.directory.join("state.db");
+        let mut connection = connection::open_writer(&path)?;
+        migrate::migrate(&mut connection, migrate::STATE)?;
+        let readers = pool::open(&path, options.readers)?;
+        let identity_generation = Arc::new(AtomicU64::new(1));
+        let queue_wake = Arc::new(tokio::sync::Notify::new());
+        let effects = writer::Shared { identity_generation: Arc::clone(&identity_generation), queue_wake: Arc::clone(&queue_wake) };
+        let writer = writer::Writer::start(connection, Arc::clone(&clock), effects, options)?;
+        let search = SearchIndex::new(&options.directory);
+        Ok(Store { readers, writer, notes: notes::Notes::default(), clock, identity_generation, queue_wake, search })
+    }
+
+    /// All that a reader can ask of a repo, at one moment.
+    ///
+    /// # Errors
+    /// `unavailable` when no connection gets free.
+    pub fn read(&self, permit: &Permit<Read>) -> Result<ReadView> {
+        Ok(ReadView::new(self.connection()?, permit.clone()))
+    }
+
+    /// All that a reviewer can ask of a repo, at one moment.
+    ///
+    /// # Errors
+    /// `unavailable` when no connection gets free.
+    pub fn review(&self, permit: &Permit<Promote>) -> Result<ReviewView> {
+        Ok(ReviewView::new(self.connection()?, permit.clone()))
+    }
+
+    /// All that a publisher can ask of a repo, at one moment.
+    ///
+    /// # Errors
+    /// `unavailable` when no connection gets free.
+    pub fn author(&self, permit: &Permit<Writing>) -> Result<AuthorView> {
+        Ok(AuthorView::new(self.connection()?, permit.clone()))
+    }
+
+    /// Runs `work` in one transaction together with the audit rows and outbox events of what it says happened, and
+    /// returns once the commit is on disk. `Err` means that nothing happened.
+    ///
+    /// # Errors
+    /// What `work` returns; `insufficient_storage`, `unavailable` or internal when the commit fails.
+    pub async fn write<T, F>(&self, actor: &impl Acting, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Write<'_>) -> Result<Done<T>> + Send + 'static,
+    {
+        self.writer.write(actor.actor(), work).await
+    }
+
+    /// Runs `work` on the queue's own tables: claims, completions, retries, stamps. These alone have no events.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn bookkeep<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Bookkeeping<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer.bookkeep(work).await
+    }
+
+    /// A number that changes whenever tokens, bindings or repos do, before the change is acknowledged.
+    #[must_use]
+    pub fn identity_generation(&self) -> u64 {
+        self.identity_generation.load(Ordering::SeqCst)
+    }
+
+    /// Waits until a commit has put something into the outbox or the queue.
+    pub async fn queue_woken(&self) {
+        self.queue_wake.notified().await;
+    }
+
+    /// The derived index.
+    #[must_use]
+    pub fn search_index(&self) -> &SearchIndex {
+        &self.search
+    }
+
+    /// The clock that stamps every write.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn connection(&self) -> Result<pool::Reader> {
+        self.readers.get().map_err(|cause| {
+            Error::new(crate::error::Code::Unavailable, "the server is busy; try again in a moment").because(cause)
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The outbox and its relay. Invariant: an event is written with the change it tells of, delivered once, and handled on
+//! its own: a malformed neighbour holds nobody back, is tried again later, and ends `dead`, kept and listed.
+
+use rusqlite::{Row, named_params};
+use serde::Deserialize;
+
+use super::Store;
+use super::jobs::{Expectation, JobKind};
+use super::rows::{self, Page};
+use super::write::{Bookkeeping, Write};
+use crate::domain::access::Operator;
+use crate::domain::event::{OutboxEntry, OutboxKind};
+use crate::domain::id::{EventId, VersionId};
+use crate::domain::lifecycle::text_enum;
+use crate::domain::time::Time;
+use crate::error::Result;
+
+/// Milliseconds until a malformed event is looked at again.
+const MALFORMED_DELAY_MS: i64 = 300_000;
+/// Looks at a malformed event before it is dead.
+const MALFORMED_ATTEMPTS: u64 = 5;
+
+text_enum! {
+    /// Where an event stands.
+    OutboxState "outbox state" {
+        /// Waiting for the relay.
+        Pending "pending",
+        /// Handed on.
+        Delivered "delivered",
+        /// Given up; kept for people to look at.
+        Dead "dead",
+    }
+}
+
+/// One event as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its place in the order of commits.
+    pub seq: u64,
+    /// Its id.
+    pub id: EventId,
+    /// Its kind.
+    pub kind: OutboxKind,
+    /// Its payload, as written.
+    pub payload: String,
+    /// Where it stands.
+    pub state: OutboxState,
+    /// How often the relay looked at it.
+    pub attempts: u64,
+    /// When it is looked at next.
+    pub due_at: Time,
+    /// When it happened.
+    pub created_at: Time,
+    /// When it was handed on.
+    pub delivered_at: Option<Time>,
+    /// What was wrong with it.
+    pub last_error: Option<String>,
+}
+
+/// What one round of the relay did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RelayReport {
+    /// Events handed on.
+    pub delivered: usize,
+    /// Malformed events put off.
+    pub requeued: usize,
+    /// Events given up.
+    pub dead: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionPayload {
+    version_id: VersionId,
+    visible: bool,
+}
+
+/// Writes an event into the transaction of the change it tells of.
+pub(super) fn append(write: &Write<'_>, entry: &OutboxEntry) -> Result<()> {
+    write
+        .connection()
+        .prepare_cached(
+            "INSERT INTO outbox (event_id, kind, payload, state, attempts, due_at, created_at)
+             VALUES (:id, :kind, :payload, :state, 0, :now, :now)",
+        )?
+        .execute(named_params! {
+            ":id": EventId::new(write.uuid()).to_string(), ":kind": entry.kind.as_str(), ":payload": entry.payload.to_string(),
+            ":state": OutboxState::Pending.as_str(), ":now": write.now().unix_ms(),
+        })?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    Ok(OutboxRow {
+        seq: rows::unsigned(row, "seq")?,
+        id: rows::parse(row, "event_id")?,
+        kind: rows::parse(row, "kind")?,
+        payload: row.get("payload")?,
+        state: rows::parse(row, "state")?,
+        attempts: rows::unsigned(row, "attempts")?,
+        due_at: rows::time(row, "due_at")?,
+        created_at: rows::time(row, "created_at")?,
+        delivered_at: rows::time_optional(row, "delivered_at")?,
+        last_error: row.get("last_error")?,
+    })
+}
+
+/// Events of one round that the relay looks at, as far as it needs them.
+struct Due {
+    seq: i64,
+    kind: OutboxKind,
+    payload: String,
+    attempts: u64,
+}
+
+impl Bookkeeping<'_> {
+    /// Hands on up to `batch` due events, oldest first, each on its own.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn relay(&mut self, batch: usize, max_attempts: u32) -> Result<RelayReport> {
+        let mut report = RelayReport::default();
+        for event in self.due_events(batch)? {
+            match self.deliver(&event, max_attempts) {
+                Ok(()) => {
+                    self.set_delivered(event.seq)?;
+                    report.delivered += 1;
+                }
+                Err(Malformed(what)) if event.attempts + 1 >= MALFORMED_ATTEMPTS => {
+                    self.put_off(&event, OutboxState::Dead, &what)?;
+                    report.dead += 1;
+                }
+                Err(Malformed(what)) => {
+                    self.put_off(&event, OutboxState::Pending, &what)?;
+                    report.requeued += 1;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    fn due_events(&self, batch: usize) -> Result<Vec<Due>> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT seq, kind, payload, attempts FROM outbox WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
+        )?;
+        let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(batch as u64)}, |row| {
+            Ok(Due { seq: row.get("seq")?, kind: rows::parse(row, "kind")?, payload: row.get("payload")?, attempts: rows::unsigned(row, "attempts")? })
+        })?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn deliver(&mut self, event: &Due, max_attempts: u32) -> Result<(), Malformed> {
+        match event.kind {
+            OutboxKind::VersionPublished | OutboxKind::VersionQuarantined | OutboxKind::VersionReleased | OutboxKind::VersionRejected
+            | OutboxKind::VersionTombstoned | OutboxKind::VersionRestored => {
+                let payload: VersionPayload = serde_json::from_str(&event.payload).map_err(|_| Malformed("event_without_version_id".to_owned()))?;
+                let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
+                self.enqueue(JobKind::SearchIndex, &payload.version_id.to_string(), expectation, max_attempts)
+                    .map_err(|error| Malformed(format!("enqueue_failed: {error:?}")))
+            }
+            // Nobody here waits for these yet; they are consumed, so that they do not inflate the backlog.
+            OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(()),
+        }
+    }
+
+    fn set_delivered(&self, seq: i64) -> Result<()> {
+        self.connection()
+            .prepare_cached("UPDATE outbox SET state = :delivered, attempts = attempts + 1, delivered_at = :now WHERE seq = :seq AND state = 'pending'")?
+            .execute(named_params! {":delivered": OutboxState::Delivered.as_str(), ":now": self.now().unix_ms(), ":seq": seq})?;
+        Ok(())
+    }
+
+    fn put_off(&self, event: &Due, state: OutboxState, what: &str) -> Result<()> {
+        self.connection()
+            .prepare_cached("UPDATE outbox SET state = :state, attempts = attempts + 1, due_at = :due, last_error = :error WHERE seq = :seq")?
+            .execute(named_params! {
+                ":state": state.as_str(), ":due": self.now().plus_ms(MALFORMED_DELAY_MS).unix_ms(), ":error": what, ":seq": event.seq,
+            })?;
+        Ok(())
+    }
+}
+
+/// Why an event cannot be handed on.
+struct Malformed(String);
+
+impl Store {
+    /// One page of events, newest first.
+    ///
+    /// # Errors
+    /// `bad_request` for a cursor of another list.
+    pub fn outbox(&self, _proof: &Operator, state: Option<OutboxState>, limit: usize, cursor: Option<&str>) -> Result<Page<OutboxRow>> {
+        let before: i64 = match cursor {
+            Some(text) => text.parse().map_err(|_| rows::bad_cursor())?,
+            None => i64::MAX,
+        };
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM outbox WHERE seq < :before AND (:state IS NULL OR state = :state) ORDER BY seq DESC LIMIT :limit",
+        )?;
+        let found = statement
+            .query_map(named_params! {":before": before, ":state": state.map(OutboxState::as_str), ":limit": rows::stored(limit as u64 + 1)}, read)?;
+        Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |event| event.seq.to_string()))
+    }
+}

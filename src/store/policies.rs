@@ -1,0 +1,149 @@
+//! Stored policies. Invariant: a policy text is never edited; a new one is a new revision, and the newest is in force.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::Store;
+use super::rows::{self, Page};
+use super::write::Write;
+use crate::domain::candidate::PolicyLevel;
+use crate::domain::digest::Digest;
+use crate::domain::name::{RepoKey, Subject};
+use crate::domain::time::Time;
+use crate::error::Result;
+
+/// One revision of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRevision {
+    /// The repo, or `None` for the instance.
+    pub repo: Option<RepoKey>,
+    /// 1, 2, 3, …
+    pub revision: u64,
+    /// The sha256 of the text.
+    pub digest: Digest,
+    /// The text.
+    pub text: String,
+    /// When it was stored.
+    pub created_at: Time,
+    /// By whom.
+    pub created_by: Subject,
+}
+
+/// The policies in force in a repo at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicySnapshot {
+    /// The instance's, if it has one.
+    pub instance: Option<PolicyRevision>,
+    /// The repo's own, if it has one.
+    pub repo: Option<PolicyRevision>,
+}
+
+impl PolicySnapshot {
+    /// The policies with their levels, the instance's first.
+    pub fn iter(&self) -> impl Iterator<Item = (PolicyLevel, &PolicyRevision)> {
+        let instance = self.instance.iter().map(|revision| (PolicyLevel::Instance, revision));
+        instance.chain(self.repo.iter().map(|revision| (PolicyLevel::Repo, revision)))
+    }
+
+    /// The levels with the digests of their texts, the instance's first.
+    #[must_use]
+    pub fn digests(&self) -> Vec<(PolicyLevel, Digest)> {
+        self.iter().map(|(level, revision)| (level, revision.digest)).collect()
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<PolicyRevision> {
+    let key: String = row.get("repo_key")?;
+    let repo = if key.is_empty() { None } else { Some(rows::parse(row, "repo_key")?) };
+    Ok(PolicyRevision {
+        repo,
+        revision: rows::unsigned(row, "revision")?,
+        digest: rows::parse(row, "digest")?,
+        text: row.get("text")?,
+        created_at: rows::time(row, "created_at")?,
+        created_by: super::versions::subject(row, "created_by")?,
+    })
+}
+
+fn stored_key(repo: Option<&RepoKey>) -> &str {
+    repo.map_or("", RepoKey::as_str)
+}
+
+/// The newest policy of the instance (`None`) or of a repo.
+fn newest(connection: &Connection, repo: Option<&RepoKey>) -> rusqlite::Result<Option<PolicyRevision>> {
+    connection
+        .prepare_cached("SELECT * FROM policies WHERE repo_key = :repo ORDER BY revision DESC LIMIT 1")?
+        .query_row(named_params! {":repo": stored_key(repo)}, read)
+        .optional()
+}
+
+/// The policies in force in `repo`.
+pub(super) fn current(connection: &Connection, repo: &RepoKey) -> rusqlite::Result<PolicySnapshot> {
+    Ok(PolicySnapshot { instance: newest(connection, None)?, repo: newest(connection, Some(repo))? })
+}
+
+/// The text of the policy with this digest, whichever revision it is.
+pub(super) fn text_of(connection: &Connection, repo: Option<&RepoKey>, revision: u64) -> rusqlite::Result<Option<PolicyRevision>> {
+    connection
+        .prepare_cached("SELECT * FROM policies WHERE repo_key = :repo AND revision = :revision")?
+        .query_row(named_params! {":repo": stored_key(repo), ":revision": rows::stored(revision)}, read)
+        .optional()
+}
+
+impl Store {
+    /// The newest policy of the instance (`None`) or of a repo. Callers hold an `Operator` or a `Permit<Admin>`.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn policy(&self, repo: Option<&RepoKey>) -> Result<Option<PolicyRevision>> {
+        Ok(newest(&*self.connection()?, repo)?)
+    }
+
+    /// One page of the revisions, newest first.
+    ///
+    /// # Errors
+    /// `bad_request` for a cursor of another list.
+    pub fn policy_revisions(&self, repo: Option<&RepoKey>, limit: usize, cursor: Option<&str>) -> Result<Page<PolicyRevision>> {
+        let before: i64 = match cursor {
+            Some(text) => text.parse().map_err(|_| rows::bad_cursor())?,
+            None => i64::MAX,
+        };
+        let connection = self.connection()?;
+        let mut statement = connection
+            .prepare_cached("SELECT * FROM policies WHERE repo_key = :repo AND revision < :before ORDER BY revision DESC LIMIT :limit")?;
+        let found = statement
+            .query_map(named_params! {":repo": stored_key(repo), ":before": before, ":limit": rows::stored(limit as u64 + 1)}, read)?;
+        Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |revision| revision.revision.to_string()))
+    }
+}
+
+impl Write<'_> {
+    /// Stores a checked policy text as the next revision; the same text as the newest changes nothing and is answered
+    /// with `false`.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn add_policy(&mut self, repo: Option<&RepoKey>, digest: Digest, text: &str) -> Result<(PolicyRevision, bool)> {
+        let newest = newest(self.connection(), repo)?;
+        if let Some(newest) = newest.as_ref().filter(|newest| newest.digest == digest) {
+            return Ok((newest.clone(), false));
+        }
+        let revision = PolicyRevision {
+            repo: repo.cloned(),
+            revision: newest.map_or(0, |newest| newest.revision) + 1,
+            digest,
+            text: text.to_owned(),
+            created_at: self.now(),
+            created_by: self.actor().subject.clone(),
+        };
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO policies (repo_key, revision, digest, text, created_at, created_by)
+                 VALUES (:repo, :revision, :digest, :text, :created_at, :created_by)",
+            )?
+            .execute(named_params! {
+                ":repo": stored_key(repo), ":revision": rows::stored(revision.revision), ":digest": digest.to_string(), ":text": text,
+                ":created_at": revision.created_at.unix_ms(), ":created_by": revision.created_by.as_str(),
+            })?;
+        Ok((revision, true))
+    }
+}

@@ -1,0 +1,253 @@
+//! Holds: opening, voting, resolving. Invariant: an item is resolved once, together with its version, in one transaction;
+//! a release writes the waiver for exactly the content and the rules that were held.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::evaluations::NewEvaluation;
+use super::rows::{self, Page};
+use super::steps::evaluated;
+use super::versions;
+use super::write::{Done, Write};
+use crate::domain::access::{Permit, Promote};
+use crate::domain::candidate::{Decision, Reason};
+use crate::domain::digest::Digest;
+use crate::domain::event::Event;
+use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::lifecycle::{HeldFrom, State, Step};
+use crate::domain::name::RepoKey;
+use crate::domain::quarantine::{Ballot, QuarantineItem, QuarantineStatus, Resolution, Vote};
+use crate::domain::version::Version;
+use crate::domain::visibility::{Sight, decide};
+use crate::error::{Code, Error, Result};
+use crate::policy::Verdict;
+
+fn read(row: &Row<'_>) -> rusqlite::Result<QuarantineItem> {
+    let resolution = match rows::time_optional(row, "resolved_at")? {
+        Some(at) => Some(Resolution { at, by: versions::subject(row, "resolved_by")?, comment: row.get("comment")? }),
+        None => None,
+    };
+    Ok(QuarantineItem {
+        id: rows::parse(row, "quarantine_id")?,
+        repo: rows::parse(row, "repo_key")?,
+        version_id: rows::parse(row, "version_id")?,
+        status: rows::parse(row, "status")?,
+        held_from: rows::parse(row, "held_from")?,
+        content_digest: rows::parse(row, "content_digest")?,
+        evaluation_id: rows::parse_optional(row, "evaluation_id")?,
+        reasons: rows::json(row, "reasons")?,
+        created_at: rows::time(row, "created_at")?,
+        created_by: versions::subject(row, "created_by")?,
+        resolution,
+        votes: Vec::new(),
+    })
+}
+
+fn votes(connection: &Connection, id: &QuarantineId) -> rusqlite::Result<Vec<Vote>> {
+    let mut statement = connection.prepare_cached("SELECT * FROM quarantine_votes WHERE quarantine_id = :id ORDER BY at, subject")?;
+    let found = statement.query_map(named_params! {":id": id.to_string()}, |row| {
+        Ok(Vote {
+            subject: versions::subject(row, "subject")?,
+            ballot: rows::parse(row, "ballot")?,
+            comment: row.get("comment")?,
+            at: rows::time(row, "at")?,
+        })
+    })?;
+    found.collect()
+}
+
+/// The item with this id in this repo, with its votes.
+pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &QuarantineId) -> Result<Option<QuarantineItem>> {
+    let found = connection
+        .prepare_cached("SELECT * FROM quarantine_items WHERE quarantine_id = :id AND repo_key = :repo")?
+        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, read)
+        .optional()?;
+    let Some(mut item) = found else { return Ok(None) };
+    item.votes = votes(connection, id)?;
+    Ok(Some(item))
+}
+
+/// One page of a repo's items, newest first.
+pub(super) fn list(connection: &Connection, repo: &RepoKey, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<QuarantineItem>> {
+    let (before_at, before_id) = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
+    let mut found = Vec::new();
+    // One ordered walk per status: each is answered from the index alone.
+    for status in QuarantineStatus::ALL.iter().filter(|each| status.is_none_or(|wanted| wanted == **each)) {
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status AND (created_at, quarantine_id) < (:at, :id)
+             ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit",
+        )?;
+        let items = statement.query_map(
+            named_params! {":repo": repo.as_str(), ":status": status.as_str(), ":at": before_at, ":id": before_id, ":limit": rows::stored(limit as u64 + 1)},
+            read,
+        )?;
+        found.extend(items.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    found.sort_by(|a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id)));
+    found.truncate(limit + 1);
+    let mut page = Page::cut(found, limit, |item| rows::time_cursor(item.created_at, item.id));
+    for item in &mut page.items {
+        item.votes = votes(connection, &item.id)?;
+    }
+    Ok(page)
+}
+
+/// The error for an item that somebody resolved before.
+fn resolved(item: &QuarantineItem) -> Error {
+    let (by, at) = item.resolution.as_ref().map_or((String::new(), String::new()), |end| (end.by.to_string(), end.at.to_string()));
+    Error::new(Code::QuarantineResolved, format!("{} was already {} by {by} at {at}", item.id, item.status))
+        .with("status", item.status.as_str())
+        .with("resolvedBySubject", by)
+        .with("resolvedAt", at)
+}
+
+impl Write<'_> {
+    /// Inserts a hold on a version that is being moved to `quarantined`.
+    pub(super) fn open_hold(&mut self, version: &Version, held_from: HeldFrom, content: &Digest, evaluation: Option<&EvaluationId>, reasons: &[Reason]) -> Result<QuarantineId> {
+        let id = QuarantineId::new(self.uuid());
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO quarantine_items (quarantine_id, repo_key, version_id, status, held_from, content_digest, evaluation_id, reasons, created_at, created_by)
+                 VALUES (:id, :repo, :version, :status, :held_from, :content, :evaluation, :reasons, :now, :by)",
+            )?
+            .execute(named_params! {
+                ":id": id.to_string(), ":repo": version.repo.as_str(), ":version": version.id.to_string(), ":status": QuarantineStatus::Quarantined.as_str(),
+                ":held_from": held_from.as_str(), ":content": content.to_string(), ":evaluation": evaluation.map(EvaluationId::to_string),
+                ":reasons": rows::json_text(&reasons)?, ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
+            })?;
+        Ok(id)
+    }
+
+    /// Holds a published version by hand.
+    ///
+    /// # Errors
+    /// `conflict` when the version is not published; `not_found`.
+    pub fn hold(&mut self, permit: &Permit<Promote>, id: &VersionId, reason: &Reason) -> Result<Done<QuarantineItem>> {
+        let version = self.found(permit.repo_key(), id)?.content;
+        let Some(content) = version.content_digest.filter(|_| version.state == State::Published) else {
+            return Err(Error::conflict(format!("{} is {}; only a published version is held by hand", version.coordinates, version.state))
+                .with("status", version.state.as_str()));
+        };
+        self.step(&version, Step::Hold, None, None)?;
+        let reasons = vec![reason.clone()];
+        let quarantine_id = self.open_hold(&version, HeldFrom::Published, &content, None, &reasons)?;
+        let item = self.item(permit, &quarantine_id)?;
+        Ok(Done::new(item, Event::HoldCreated { quarantine_id, version: versions::named(&version), reasons }))
+    }
+
+    /// Records a verdict that somebody asked for; one that quarantines holds a draft or a published version. `None` when
+    /// content or policies changed since the verdict.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn evaluate(&mut self, permit: &Permit<Promote>, verdict: &Verdict, reason: &str) -> Result<Done<Option<EvaluationId>>> {
+        let found = self.found(permit.repo_key(), verdict.version_id())?;
+        let release = found.complete(self.connection())?.content;
+        if !self.is_current(verdict, permit.repo_key(), &release)? {
+            return Ok(Done::unchanged(None));
+        }
+        let version = release.version;
+        let name = versions::named(&version);
+        let held_from = match version.state {
+            State::Draft => Some(HeldFrom::Draft),
+            State::Published => Some(HeldFrom::Published),
+            State::Quarantined | State::Rejected | State::Tombstoned => None,
+        };
+        let evaluation_id = EvaluationId::new(self.uuid());
+        let held = match held_from.filter(|_| verdict.decision() == Decision::Quarantine) {
+            Some(held_from) => {
+                self.step(&version, Step::Hold, None, Some(verdict.content_digest()))?;
+                Some(self.open_hold(&version, held_from, verdict.content_digest(), Some(&evaluation_id), verdict.reasons())?)
+            }
+            None => None,
+        };
+        let new = NewEvaluation { verdict, repo: permit.repo_key(), reason, quarantine_id: held.as_ref() };
+        self.add_evaluation_as(&evaluation_id, &new)?;
+        let hold = held.map(|quarantine_id| Event::HoldCreated { quarantine_id, version: name.clone(), reasons: verdict.reasons().to_vec() });
+        Ok(Done::new(Some(evaluation_id), evaluated(&name, verdict, evaluation_id, held)).and_all(hold))
+    }
+
+    /// Casts one reviewer's vote and resolves the item when that settles it.
+    ///
+    /// # Errors
+    /// `quarantine_resolved` when it is settled already; `conflict` for a second vote of one subject; `forbidden` for the
+    /// uploader under dual control.
+    pub fn vote(&mut self, permit: &Permit<Promote>, id: &QuarantineId, ballot: Ballot, comment: Option<&str>) -> Result<Done<QuarantineItem>> {
+        let item = self.item(permit, id)?;
+        if item.status != QuarantineStatus::Quarantined {
+            return Err(resolved(&item));
+        }
+        let version = self.found(permit.repo_key(), &item.version_id)?.content;
+        let subject = self.actor().subject.clone();
+        let dual = permit.repo().settings.require_dual_control;
+        let asked_for_it = item.held_from != HeldFrom::Published && subject == item.created_by;
+        if dual && ballot == Ballot::Release && (subject == version.created_by || asked_for_it) {
+            return Err(Error::new(Code::Forbidden, "this repo needs two reviewers other than the uploader; ask two others to release it"));
+        }
+        if item.votes.iter().any(|vote| vote.subject == subject) {
+            return Err(Error::conflict("you voted on this item before; this repo needs a vote of a second reviewer"));
+        }
+        self.connection()
+            .prepare_cached("INSERT INTO quarantine_votes (quarantine_id, subject, ballot, comment, at) VALUES (:id, :subject, :ballot, :comment, :now)")?
+            .execute(named_params! {
+                ":id": id.to_string(), ":subject": subject.as_str(), ":ballot": ballot.as_str(), ":comment": comment, ":now": self.now().unix_ms(),
+            })?;
+        let name = versions::named(&version);
+        let voted = Event::HoldVoted { quarantine_id: *id, version: name, ballot, comment: comment.map(str::to_owned) };
+        let releases = 1 + item.votes.iter().filter(|vote| vote.ballot == Ballot::Release).count();
+        let outcome = match ballot {
+            Ballot::Reject => self.reject(&item, &version, comment)?,
+            Ballot::Release if !dual || releases >= 2 => self.release(&item, &version, comment)?,
+            Ballot::Release => Vec::new(),
+        };
+        Ok(Done::new(self.item(permit, id)?, voted).and_all(outcome))
+    }
+
+    fn release(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
+        let state = self.step(version, Step::Release, Some(item.held_from), None)?;
+        self.resolve(item, QuarantineStatus::Released, comment)?;
+        for reason in &item.reasons {
+            self.connection()
+                .prepare_cached(
+                    "INSERT INTO waivers (version_id, content_digest, rule, quarantine_id, created_at) VALUES (:version, :content, :rule, :id, :now)
+                     ON CONFLICT (version_id, content_digest, rule) DO NOTHING",
+                )?
+                .execute(named_params! {
+                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.rule, ":id": item.id.to_string(),
+                    ":now": self.now().unix_ms(),
+                })?;
+        }
+        let name = versions::named(version);
+        let mut events = vec![Event::HoldReleased { quarantine_id: item.id, version: name.clone(), state }];
+        if decide(state) == Sight::Open && item.held_from != HeldFrom::Published {
+            events.push(match item.held_from {
+                HeldFrom::Restore => Event::Restored { version: name },
+                HeldFrom::Draft | HeldFrom::Publish | HeldFrom::Published => Event::Published { version: name },
+            });
+        }
+        Ok(events)
+    }
+
+    fn reject(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
+        self.step(version, Step::Reject, None, None)?;
+        self.resolve(item, QuarantineStatus::Rejected, comment)?;
+        Ok(vec![Event::HoldRejected { quarantine_id: item.id, version: versions::named(version) }])
+    }
+
+    fn resolve(&mut self, item: &QuarantineItem, status: QuarantineStatus, comment: Option<&str>) -> Result<()> {
+        let changed = self
+            .connection()
+            .prepare_cached(
+                "UPDATE quarantine_items SET status = :status, resolved_at = :now, resolved_by = :by, comment = :comment
+                 WHERE quarantine_id = :id AND status = :open",
+            )?
+            .execute(named_params! {
+                ":status": status.as_str(), ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":comment": comment,
+                ":id": item.id.to_string(), ":open": QuarantineStatus::Quarantined.as_str(),
+            })?;
+        if changed == 0 { Err(resolved(item)) } else { Ok(()) }
+    }
+
+    fn item(&self, permit: &Permit<Promote>, id: &QuarantineId) -> Result<QuarantineItem> {
+        find(self.connection(), permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("quarantine item {id}")))
+    }
+}

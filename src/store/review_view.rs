@@ -1,0 +1,91 @@
+//! All that a reviewer can ask of a repo: holds, evaluations, and the held content itself. Invariant: held content comes
+//! out as `Held`, which only inspection accepts.
+
+use super::author_view::Dossier;
+use super::evaluations::{self, Evaluation, EvaluationFilter};
+use super::policies::PolicyRevision;
+use super::pool::Reader;
+use super::rows::Page;
+use super::{policies, quarantine, versions};
+use crate::domain::access::{Permit, Promote};
+use crate::domain::candidate::PolicyLevel;
+use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::quarantine::{QuarantineItem, QuarantineStatus};
+use crate::domain::repo::Repo;
+use crate::domain::version::Release;
+use crate::domain::visibility::Held;
+use crate::error::{Code, Error, Result};
+
+/// The questions of somebody who may review in the repo of the permit.
+pub struct ReviewView {
+    connection: Reader,
+    permit: Permit<Promote>,
+}
+
+impl ReviewView {
+    pub(super) fn new(connection: Reader, permit: Permit<Promote>) -> ReviewView {
+        ReviewView { connection, permit }
+    }
+
+    /// The version with this id, with files and manifest, whatever its state.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn release(&self, id: &VersionId) -> Result<Held<Release>> {
+        let what = format!("version {id}");
+        let found = versions::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(&what))?;
+        let sealed = found.complete(&self.connection)?.seal();
+        sealed.inspect(&self.permit).map_err(|refusal| refusal.into_error(Code::QuarantinedVersion, &what))
+    }
+
+    /// The item with this id, with its votes.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn item(&self, id: &QuarantineId) -> Result<QuarantineItem> {
+        quarantine::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("quarantine item {id}")))
+    }
+
+    /// One page of the repo's items, newest first.
+    ///
+    /// # Errors
+    /// `bad_request` for a cursor of another list.
+    pub fn items(&self, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<QuarantineItem>> {
+        quarantine::list(&self.connection, self.permit.repo_key(), status, limit, cursor)
+    }
+
+    /// The evaluation with this id.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn evaluation(&self, id: &EvaluationId) -> Result<Evaluation> {
+        evaluations::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("evaluation {id}")))
+    }
+
+    /// One page of the repo's evaluations, newest first.
+    ///
+    /// # Errors
+    /// `bad_request` for a cursor of another list.
+    pub fn evaluations(&self, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
+        evaluations::list(&self.connection, self.permit.repo_key(), filter, limit, cursor)
+    }
+
+    /// The policies that an evaluation was made by, as they stood then.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn policies_of(&self, evaluation: &Evaluation) -> Result<Vec<(PolicyLevel, PolicyRevision)>> {
+        let instance = policies::text_of(&self.connection, None, evaluation.instance_revision)?;
+        let repo = policies::text_of(&self.connection, Some(&evaluation.repo), evaluation.repo_revision)?;
+        let instance = instance.map(|revision| (PolicyLevel::Instance, revision));
+        Ok(instance.into_iter().chain(repo.map(|revision| (PolicyLevel::Repo, revision))).collect())
+    }
+
+    /// What the gate must know of a version of this repo for entry into `target`.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn dossier(&self, id: &VersionId, target: &Repo) -> Result<Dossier> {
+        Dossier::read(&self.connection, self.permit.repo_key(), id, target)?.ok_or_else(|| Error::not_found(format!("version {id}")))
+    }
+}

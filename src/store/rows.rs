@@ -1,0 +1,109 @@
+//! Between columns and domain types. Invariant: a text that is no value of its type is an error, never a default.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+use crate::domain::time::Time;
+use crate::error::{Error, Result};
+
+/// One page of a list, with the cursor of the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows of this page.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Cuts a list that was asked for with one row more than `limit`, and names the next page by `key` of the last row kept.
+    pub(super) fn cut(mut items: Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> Page<T> {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = if more { items.last().map(key) } else { None };
+        Page { items, next_cursor }
+    }
+}
+
+/// Reads a text column as a domain type.
+pub(super) fn parse<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| unreadable(column, &error))
+}
+
+/// Reads a text column that may be NULL as a domain type.
+pub(super) fn parse_optional<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|error: T::Err| unreadable(column, &error))).transpose()
+}
+
+/// Reads a column of milliseconds.
+pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Time> {
+    row.get(column).map(Time::from_unix_ms)
+}
+
+/// Reads a column of milliseconds that may be NULL.
+pub(super) fn time_optional(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Time>> {
+    row.get::<_, Option<i64>>(column).map(|ms| ms.map(Time::from_unix_ms))
+}
+
+/// Reads a column of JSON.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| unreadable(column, &error))
+}
+
+/// Reads a column of sizes or counts.
+pub(super) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|error| unreadable(column, &error))
+}
+
+/// The error for a column whose content is no value of its type.
+pub(super) fn unreadable(column: &str, error: &dyn Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, format!("column {column}: {error}").into())
+}
+
+/// The integer that SQLite stores for a size.
+pub(super) fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// JSON text of something that always has one.
+///
+/// # Errors
+/// Internal, when the value cannot be written as JSON.
+pub(super) fn json_text(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|cause| Error::internal("writing JSON for the database", cause))
+}
+
+/// A cursor of a time and an id, as `ms~id`.
+pub(super) fn time_cursor(time: Time, id: impl Display) -> String {
+    format!("{}~{id}", time.unix_ms())
+}
+
+/// Reads a cursor made by [`time_cursor`].
+///
+/// # Errors
+/// `bad_request` for a cursor that no page gave out.
+pub(super) fn parse_time_cursor(cursor: Option<&str>) -> Result<Option<(i64, String)>> {
+    let Some(text) = cursor else { return Ok(None) };
+    let parsed = text.split_once('~').and_then(|(ms, id)| Some((ms.parse().ok()?, id.to_owned())));
+    parsed.map(Some).ok_or_else(bad_cursor)
+}
+
+/// The 400 for a cursor that no page gave out.
+pub(super) fn bad_cursor() -> Error {
+    Error::bad_request("this cursor was not given out by a list; send nextCursor of the page before, or none")
+}

@@ -1,0 +1,191 @@
+//! The one writer: a thread with the only writing connection. Invariant: waiting writes share one `BEGIN IMMEDIATE` …
+//! `COMMIT`, each in its own savepoint; nobody is answered before the commit is on disk, and a failing write rolls back alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::StoreOptions;
+use super::write::{Bookkeeping, Done, Write};
+use crate::clock::Clock;
+use crate::domain::access::Actor;
+use crate::error::{Code, Error, Result};
+
+/// What other parts of the process must hear of a commit, before anybody is answered.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) identity_generation: Arc<AtomicU64>,
+    pub(super) queue_wake: Arc<Notify>,
+}
+
+/// What one write did that others must hear of once it is committed.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Effects {
+    pub(super) touches_identity: bool,
+    pub(super) wakes_queue: bool,
+}
+
+/// Tells the waiting caller how the commit went.
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+type Job = Box<dyn FnOnce(&Connection, &dyn Clock, &mut Effects) -> Answer + Send>;
+
+/// The handle of the writer's thread; dropping it lets the thread finish what waits and end.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread on `connection`.
+    pub(super) fn start(connection: Connection, clock: Arc<dyn Clock>, shared: Shared, options: &StoreOptions) -> Result<Writer> {
+        let (jobs, waiting) = mpsc::channel(options.queue_limit.max(1));
+        let group_limit = options.group_limit.max(1);
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || run(&connection, &*clock, &shared, waiting, group_limit))
+            .map_err(|cause| Error::internal("starting the writer", cause))?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) async fn write<T, F>(&self, actor: Actor, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Write<'_>) -> Result<Done<T>> + Send + 'static,
+    {
+        self.submit(move |connection, clock, effects| {
+            let mut write = Write::new(connection, clock, actor)?;
+            let done = work(&mut write)?;
+            write.record(done, effects)
+        })
+        .await
+    }
+
+    pub(super) async fn bookkeep<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Bookkeeping<'_>) -> Result<T> + Send + 'static,
+    {
+        self.submit(move |connection, clock, effects| {
+            let mut bookkeeping = Bookkeeping::new(connection, clock);
+            let value = work(&mut bookkeeping)?;
+            effects.wakes_queue |= bookkeeping.enqueued();
+            Ok(value)
+        })
+        .await
+    }
+
+    async fn submit<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &dyn Clock, &mut Effects) -> Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection, clock, effects| {
+            let result = in_savepoint(connection, |connection| work(connection, clock, effects));
+            Box::new(move |commit: Result<()>| {
+                // Nobody waits any more when the request was dropped; the write stands all the same.
+                drop(answer.send(result.and_then(|value| commit.map(|()| value))));
+            })
+        });
+        let stopped = || Error::new(Code::Unavailable, "the server is stopping; try again in a moment");
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(job).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(connection: &Connection, clock: &dyn Clock, shared: &Shared, mut waiting: mpsc::Receiver<Job>, group_limit: usize) {
+    let mut group = Vec::with_capacity(group_limit);
+    while waiting.blocking_recv_many(&mut group, group_limit) > 0 {
+        commit_group(connection, clock, shared, &mut group);
+    }
+    // The last connection leaves a database without a WAL to recover.
+    if let Err(cause) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);") {
+        tracing::warn!(%cause, "the last checkpoint failed; the next start recovers the WAL");
+    }
+}
+
+/// Runs the waiting writes in one transaction and answers them after its commit.
+fn commit_group(connection: &Connection, clock: &dyn Clock, shared: &Shared, group: &mut Vec<Job>) {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    if let Err(cause) = begun {
+        tracing::error!(%cause, "the writer cannot begin a transaction");
+        let failure = || Error::new(Code::Unavailable, "the database cannot be written now; nothing was changed; try again in a moment");
+        refuse(connection, clock, group, &failure);
+        return;
+    }
+    let mut effects = Effects::default();
+    let mut answers = Vec::with_capacity(group.len());
+    for job in group.drain(..) {
+        answers.push(job(connection, clock, &mut effects));
+    }
+    let committed = if connection.is_autocommit() {
+        Err(Error::new(Code::InsufficientStorage, "the database could not be written and undid this; free some disk space and try again"))
+    } else {
+        connection.execute_batch("COMMIT").map_err(Error::from)
+    };
+    if let Err(error) = &committed {
+        tracing::error!(?error, writes = answers.len(), "a commit failed; its writes are undone");
+        if !connection.is_autocommit() {
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+    } else {
+        if effects.touches_identity {
+            shared.identity_generation.fetch_add(1, Ordering::SeqCst);
+        }
+        if effects.wakes_queue {
+            shared.queue_wake.notify_one();
+        }
+    }
+    for answer in answers {
+        let outcome = match &committed {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Error::new(error.code(), error.message())),
+        };
+        answer(outcome);
+    }
+}
+
+/// Answers writes that never ran: their work fails at its savepoint's first statement, outside any transaction.
+fn refuse(connection: &Connection, clock: &dyn Clock, group: &mut Vec<Job>, failure: &dyn Fn() -> Error) {
+    let mut effects = Effects::default();
+    for job in group.drain(..) {
+        let answer = job(connection, clock, &mut effects);
+        answer(Err(failure()));
+    }
+}
+
+/// Runs `work` in a savepoint of the open transaction and undoes it alone when it fails or panics.
+fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    if connection.is_autocommit() {
+        // An error such as a full disk made SQLite roll the whole group back.
+        return Err(Error::new(Code::Unavailable, "the database undid this together with other writes; try again in a moment"));
+    }
+    connection.execute_batch("SAVEPOINT one_write")?;
+    let result = catch_unwind(AssertUnwindSafe(|| work(connection)))
+        .unwrap_or_else(|_| Err(Error::internal("running a write", "the closure panicked")));
+    match result {
+        Ok(value) => {
+            connection.execute_batch("RELEASE one_write")?;
+            Ok(value)
+        }
+        Err(error) => {
+            if !connection.is_autocommit() {
+                connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")?;
+            }
+            Err(error)
+        }
+    }
+}
