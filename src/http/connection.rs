@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -20,21 +20,32 @@ use super::limits::HttpLimits;
 /// How much is discarded at a time.
 const DISCARD_BYTES: usize = 16 * 1024;
 
-/// Whether the request being answered has a body of which a part was not read. Shared by a connection's socket and its bodies.
+/// The largest unread rest of a body after which a connection may be kept.
+const SMALL_REST_BYTES: u64 = 4 * 1024;
+
+/// How many bytes of the body of the request being answered were not read yet; `u64::MAX` where that is not known. Shared by a
+/// connection's socket and its bodies.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unread(Arc<AtomicBool>);
+pub(super) struct Unread(Arc<AtomicU64>);
 
 impl Unread {
-    fn set(&self, unread: bool) {
-        self.0.store(unread, Ordering::Relaxed);
+    fn set(&self, body: &Incoming) {
+        let rest = if body.is_end_stream() { 0 } else { body.size_hint().exact().unwrap_or(u64::MAX) };
+        self.0.store(rest, Ordering::Relaxed);
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn some(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether so much is left that the connection is closed after the answer, and the answer should say so. A smaller rest has
+    /// mostly arrived already, and hyper discards it.
+    pub(super) fn closes_connection(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > SMALL_REST_BYTES
     }
 }
 
-/// A request body from a connection, which notes whether it was read to its end.
+/// A request body from a connection, which notes how much of it was read.
 #[derive(Debug)]
 pub(super) struct WatchedBody {
     incoming: Incoming,
@@ -44,7 +55,7 @@ pub(super) struct WatchedBody {
 impl WatchedBody {
     /// The body of the request that begins.
     pub(super) fn new(incoming: Incoming, unread: Unread) -> WatchedBody {
-        unread.set(!incoming.is_end_stream());
+        unread.set(&incoming);
         WatchedBody { incoming, unread }
     }
 }
@@ -56,8 +67,9 @@ impl Body for WatchedBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let body = self.get_mut();
         let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
-        if frame.is_none() || body.incoming.is_end_stream() {
-            body.unread.set(false);
+        match frame {
+            Some(_) => body.unread.set(&body.incoming),
+            None => body.unread.0.store(0, Ordering::Relaxed),
         }
         Poll::Ready(frame)
     }
@@ -156,7 +168,7 @@ impl AsyncWrite for Socket {
         if socket.linger.is_none() {
             ready!(Pin::new(&mut socket.stream).poll_shutdown(context))?;
         }
-        if socket.unread.get() {
+        if socket.unread.some() {
             ready!(socket.poll_discard(context));
         }
         Poll::Ready(Ok(()))

@@ -9,7 +9,7 @@
 
 pub mod body;
 pub mod conditional;
-pub mod connection;
+mod connection;
 pub mod fail;
 pub mod json;
 pub mod limits;

@@ -1,7 +1,7 @@
 //! Byte ranges of one request (RFC 9110, section 14). Invariant: a range that comes out lies inside the content.
 
 use ::http::{Method, header};
-use http_range_header::{EndPosition, StartPosition, parse_range_header};
+use http_range_header::{EndPosition, RangeUnsatisfiableError, StartPosition, parse_range_header};
 
 use super::conditional::EntityTag;
 use super::request::Head;
@@ -35,21 +35,27 @@ pub fn requested(head: &Head, tag: &EntityTag, size_bytes: u64) -> Result<Option
     if head.method() != Method::GET || !tag.allows_range(head.headers()) {
         return Ok(None);
     }
-    let Some(parsed) = head.header_text(header::RANGE).and_then(|text| parse_range_header(text).ok()) else { return Ok(None) };
+    let Some(parsed) = head.header_text(header::RANGE).map(parse_range_header) else { return Ok(None) };
+    if parsed == Err(RangeUnsatisfiableError::ZeroSuffix) {
+        return Err(past_the_end("the range asks for the last 0 bytes", size_bytes));
+    }
+    let Ok(parsed) = parsed else { return Ok(None) };
     let [range] = parsed.ranges.as_slice() else { return Ok(None) };
     let (first, last) = match (&range.start, &range.end) {
         (StartPosition::Index(first), EndPosition::Index(last)) if last < first => return Ok(None),
         (StartPosition::Index(first), EndPosition::Index(last)) => (*first, *last),
         (StartPosition::Index(first), EndPosition::LastByte) => (*first, u64::MAX),
-        (StartPosition::FromLast(0), _) => (size_bytes, u64::MAX),
         (StartPosition::FromLast(count), _) => (size_bytes.saturating_sub(*count), u64::MAX),
     };
     if first >= size_bytes {
-        let message = format!("the range begins at byte {first}, but the content has {size_bytes} bytes");
-        return Err(Error::new(Code::InvalidRange, message).with("sizeBytes", size_bytes));
+        return Err(past_the_end(&format!("the range begins at byte {first}"), size_bytes));
     }
     let length_bytes = last.min(size_bytes - 1) - first + 1;
     Ok(Some(ByteRange { first, length_bytes, size_bytes }))
+}
+
+fn past_the_end(what: &str, size_bytes: u64) -> Error {
+    Error::new(Code::InvalidRange, format!("{what}, but the content has {size_bytes} bytes; ask for bytes inside it")).with("sizeBytes", size_bytes)
 }
 
 #[cfg(test)]

@@ -109,6 +109,11 @@ async fn waits(app: Arc<App>, _caller: Caller, _request: Request) -> Result<Repl
     Ok(Reply::bytes("text/plain", "done"))
 }
 
+async fn endless(_app: Arc<App>, _caller: Caller, _request: Request) -> Result<Reply> {
+    let piece = Bytes::from(vec![b'x'; 65_536]);
+    Ok(Reply::stream_of_unknown_length("text/plain", futures_util::stream::repeat_with(move || Ok(piece.clone()))))
+}
+
 async fn operate(_app: Arc<App>, _operator: Operator, _request: Request) -> Result<Reply> {
     Ok(Reply::no_content())
 }
@@ -129,6 +134,7 @@ fn table() -> Routes<App> {
         .get("/panics", "/panics", panics)
         .get("/fails", "/fails", fails)
         .get("/waits", "/waits", waits)
+        .get("/endless", "/endless", endless)
         .post("/operate", "/operate", operate)
         .join(shouted)
 }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -129,7 +130,13 @@ async fn serve<A: Application>(shared: Arc<Shared<A>>, stream: TcpStream, slot: 
     let router = Arc::clone(&shared.router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, unread) = (Arc::clone(&router), unread.clone());
-        async move { Ok::<_, Infallible>(router.handle(request.map(|incoming| WatchedBody::new(incoming, unread))).await) }
+        async move {
+            let mut response = router.handle(request.map(|incoming| WatchedBody::new(incoming, unread.clone()))).await;
+            if unread.closes_connection() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout()).max_header_size(limits.header_limit_bytes);

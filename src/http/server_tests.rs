@@ -172,6 +172,15 @@ async fn a_body_that_stops_is_answered_with_408() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+    let running = start(HttpLimits { write_idle_timeout_ms: 200, ..HttpLimits::default() }).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    within(stream.read_u8()).await.unwrap();
+    assert_eq!(running.stop().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
 async fn at_the_limit_further_connections_wait_until_one_ends() {
     let running = start(HttpLimits { max_connections: 1, ..HttpLimits::default() }).await;
     let mut first = running.connect().await;
