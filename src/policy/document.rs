@@ -1,0 +1,282 @@
+//! From policy text to a checked `Document`. Invariant: a `Document` is valid against the schema, has only `forbid` rules
+//! with unique ids, and can be evaluated on any thread; a text with faults is refused with all of them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
+use miette::Diagnostic;
+use serde::Serialize;
+
+use super::rule::{self, Rule};
+use super::scan::{self, Statement};
+use crate::domain::digest::Digest;
+use crate::error::{Code, Error, Result};
+
+/// Bytes that a policy text may have.
+pub const TEXT_LIMIT_BYTES: usize = 256 * 1024;
+/// Rules that a policy may have.
+pub const RULE_LIMIT: usize = 500;
+const FAULT_LIMIT: usize = 100;
+const MESSAGE_LIMIT: usize = 500;
+/// No rule can have this id, since it has a space.
+const PERMIT_ID: &str = "built-in permit";
+const PERMIT: &str = "permit (principal, action, resource);";
+
+/// One thing wrong with a policy text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it, if the engine knows.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// A fault at the byte `offset` of `text`.
+    pub(super) fn at(text: &str, offset: usize, message: impl Into<String>) -> Fault {
+        let mut end = offset.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = text.get(..end).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        Fault { line, column, message: shorten(&message.into()), help: None }
+    }
+
+    /// The same fault with advice.
+    pub(super) fn helped(self, help: impl AsRef<str>) -> Fault {
+        Fault { help: Some(shorten(help.as_ref())), ..self }
+    }
+}
+
+/// A checked policy, ready to be evaluated; shared, never changed.
+#[derive(Debug)]
+pub struct Document {
+    text: String,
+    digest: Digest,
+    rules: Vec<Rule>,
+    by_id: HashMap<String, usize>,
+    set: PolicySet,
+    depth: usize,
+}
+
+impl Document {
+    /// The text, byte for byte.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The sha256 of the text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The rules in the order of the text.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rule with this id.
+    #[must_use]
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.by_id.get(id).and_then(|index| self.rules.get(*index))
+    }
+
+    pub(super) fn set(&self) -> &PolicySet {
+        &self.set
+    }
+
+    /// How deep its deepest rule nests.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+/// Checks `text`; an empty one is a policy without rules.
+///
+/// # Errors
+/// `bad_policy` with every fault in the member `faults`, or the first hundred.
+pub(super) fn check(text: &str, validator: &Validator) -> Result<Document> {
+    if text.len() > TEXT_LIMIT_BYTES {
+        let fault = Fault::at("", 0, format!("the policy has {} bytes; at most {TEXT_LIMIT_BYTES} are allowed", text.len()));
+        return Err(refusal(BTreeSet::from([fault])));
+    }
+    let statements = scan::statements(text);
+    let depth = statements.iter().map(|statement| statement.depth).max().unwrap_or(0);
+    scan::with_stack_for(depth, || read(text, &statements, depth, validator))
+}
+
+fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validator) -> Result<Document> {
+    let mut reading = Reading {
+        text,
+        depth,
+        faults: scan::misleading_characters(text),
+        rules: Vec::new(),
+        by_id: HashMap::new(),
+        set: PolicySet::new(),
+        offsets: HashMap::new(),
+    };
+    if let Some(extra) = statements.get(RULE_LIMIT) {
+        let fault = Fault::at(text, extra.start, format!("the policy has more than {RULE_LIMIT} rules"));
+        reading.faults.push(fault.helped("join rules that decide alike, for instance with a set: [\"a\", \"b\"].contains(context.package.name)"));
+    }
+    for statement in statements.iter().take(RULE_LIMIT) {
+        if reading.faults.len() >= FAULT_LIMIT {
+            break;
+        }
+        reading.statement(statement);
+    }
+    reading.validate(validator);
+    reading.finish()
+}
+
+struct Reading<'a> {
+    text: &'a str,
+    depth: usize,
+    faults: Vec<Fault>,
+    rules: Vec<Rule>,
+    by_id: HashMap<String, usize>,
+    set: PolicySet,
+    /// Where each policy of the set begins; the engine counts from there.
+    offsets: HashMap<PolicyId, usize>,
+}
+
+impl Reading<'_> {
+    fn statement(&mut self, statement: &Statement) {
+        if let Some(at) = statement.too_deep {
+            let fault = Fault::at(self.text, at, "this rule is nested too deeply or has too many operators");
+            self.faults.push(fault.helped(format!(
+                "brackets and operators may nest {} deep; split the rule in two, or compare with a set: [\"a\", \"b\"].contains(…)",
+                scan::DEPTH_LIMIT
+            )));
+            return;
+        }
+        let source = self.text.get(statement.start..statement.end).unwrap_or_default();
+        let line = Fault::at(self.text, statement.effect, "").line;
+        let provisional = PolicyId::new(format!("line {line}, byte {}", statement.start));
+        let policy = match Policy::parse(Some(provisional.clone()), source) {
+            Ok(policy) => policy,
+            Err(errors) => {
+                let found = errors.iter().take(FAULT_LIMIT).map(|error| from_engine(self.text, statement.start, error));
+                self.faults.extend(found);
+                return;
+            }
+        };
+        if policy.effect() == Effect::Permit {
+            let fault = Fault::at(self.text, statement.effect, "a stored policy cannot permit; everything is permitted that no rule forbids");
+            self.faults.push(fault.helped("write the exception into the rule that forbids: forbid (…) when { … } unless { … };"));
+        }
+        let rule = rule::read(self.text, statement, policy.annotations(), &mut self.faults).filter(|rule| self.is_new(rule, statement));
+        let id = rule.as_ref().map_or(provisional, |rule| PolicyId::new(&rule.id));
+        if let Some(rule) = rule {
+            self.by_id.insert(rule.id.clone(), self.rules.len());
+            self.rules.push(rule);
+        }
+        self.offsets.insert(id.clone(), statement.start);
+        self.add(policy.new_id(id));
+    }
+
+    fn is_new(&mut self, rule: &Rule, statement: &Statement) -> bool {
+        let Some(first) = self.by_id.get(&rule.id).and_then(|index| self.rules.get(*index)) else { return true };
+        let at = statement.annotations.iter().find(|(name, _)| name == "id").map_or(statement.start, |(_, at)| *at);
+        let fault = Fault::at(self.text, at, format!("the id {} is used twice", rule.id));
+        self.faults.push(fault.helped(format!("its first use is in line {}; give this rule another id", first.line)));
+        false
+    }
+
+    fn add(&mut self, policy: Policy) {
+        if let Err(error) = self.set.add(policy) {
+            self.faults.push(Fault::at(self.text, 0, error.to_string()));
+        }
+    }
+
+    fn validate(&mut self, validator: &Validator) {
+        let result = validator.validate(&self.set, ValidationMode::Strict);
+        let mut faulty = HashSet::new();
+        for error in result.validation_errors() {
+            faulty.insert(error.policy_id());
+            self.refuse(error.policy_id(), error);
+        }
+        // A rule with errors is often impossible because of them; saying so would only be noise.
+        for warning in result.validation_warnings().filter(|warning| !faulty.contains(warning.policy_id())) {
+            match warning {
+                // A rule that can never fire is a slip that would fail open.
+                ValidationWarning::ImpossiblePolicy(_)
+                | ValidationWarning::InvalidActionApplication(_)
+                | ValidationWarning::BidiCharsInIdentifier(_)
+                | ValidationWarning::MixedScriptIdentifier(_)
+                | ValidationWarning::ConfusableIdentifier(_) => self.refuse(warning.policy_id(), warning),
+                // Rules against look-alike names need strings like these; raw ones were refused before.
+                ValidationWarning::MixedScriptString(_) | ValidationWarning::BidiCharsInString(_) => {}
+                _ => self.refuse(warning.policy_id(), warning),
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: &PolicyId, diagnostic: &dyn Diagnostic) {
+        let base = self.offsets.get(id).copied().unwrap_or(0);
+        let mut fault = from_engine(self.text, base, diagnostic);
+        if let Some(message) = fault.message.strip_prefix(&format!("for policy `{id}`")) {
+            fault.message = message.trim_start_matches([',', ':', ' ']).to_owned();
+        }
+        // The engine checks a rule once for each action and says the same of each; the place tells enough.
+        if let Some((what, rest)) = fault.message.split_once(" for Action::\"")
+            && let Some((_action, rest)) = rest.split_once('"')
+        {
+            fault.message = format!("{what}{rest}");
+        }
+        self.faults.push(fault);
+    }
+
+    fn finish(mut self) -> Result<Document> {
+        match Policy::parse(Some(PolicyId::new(PERMIT_ID)), PERMIT) {
+            Ok(permit) => self.add(permit),
+            Err(error) => return Err(Error::internal("parsing the built-in permit", error.to_string())),
+        }
+        if self.faults.is_empty() {
+            let digest = Digest::of(self.text.as_bytes());
+            Ok(Document { text: self.text.to_owned(), digest, rules: self.rules, by_id: self.by_id, set: self.set, depth: self.depth })
+        } else {
+            Err(refusal(self.faults.into_iter().collect()))
+        }
+    }
+}
+
+/// The engine's own words, at the place in the whole text.
+fn from_engine(text: &str, base: usize, diagnostic: &dyn Diagnostic) -> Fault {
+    let label = diagnostic.labels().and_then(|mut labels| labels.next());
+    let offset = label.as_ref().map_or(0, miette::LabeledSpan::offset);
+    let help = diagnostic.help().map(|help| help.to_string());
+    let help = help.or_else(|| label.and_then(|label| label.label().map(str::to_owned)));
+    let fault = Fault::at(text, base.saturating_add(offset), diagnostic.to_string());
+    match help {
+        Some(help) => fault.helped(help),
+        None => fault,
+    }
+}
+
+fn refusal(faults: BTreeSet<Fault>) -> Error {
+    let count = faults.len();
+    let message = match faults.first() {
+        Some(Fault { line, column, message, help: _ }) if count == 1 => format!("the policy was refused: line {line}, column {column}: {message}"),
+        Some(Fault { line, column, message, help: _ }) => {
+            format!("the policy was refused for {count} faults; the first is in line {line}, column {column}: {message}")
+        }
+        None => "the policy was refused".to_owned(),
+    };
+    let listed: Vec<&Fault> = faults.iter().take(FAULT_LIMIT).collect();
+    Error::new(Code::BadPolicy, message).with("faults", serde_json::to_value(listed).unwrap_or_default())
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= MESSAGE_LIMIT { text.to_owned() } else { text.chars().take(MESSAGE_LIMIT).chain(['…']).collect() }
+}

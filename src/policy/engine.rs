@@ -1,0 +1,109 @@
+//! The language behind one trait. Invariant: whatever implements `Engine`, a `Verdict` comes from `CedarEngine`; another
+//! implementation can delay or refuse, but not invent one.
+
+use std::sync::Arc;
+
+use cedar_policy::{Schema, Validator};
+
+use super::context::Names;
+use super::document::{self, Document};
+use super::evaluate::{decide, failure};
+use super::input::Input;
+use super::scan;
+use super::schema::SCHEMA;
+use super::verdict::{Outcome, PolicyInForce, Verdict, policy_digest};
+use crate::domain::candidate::Candidate;
+use crate::error::{Error, Result};
+
+/// A policy language and its evaluation. It is given to whoever asks the gate through a constructor, so that tests can put
+/// a slow or failing one in its place.
+pub trait Engine: Send + Sync {
+    /// The engine's name and version, recorded with every evaluation.
+    fn version(&self) -> &str;
+
+    /// Checks a policy text.
+    ///
+    /// # Errors
+    /// `bad_policy` whose member `faults` lists every fault with line, column, message and help.
+    fn check(&self, text: &str) -> Result<Document>;
+
+    /// Evaluates the policies in force for one candidate. It takes no more than some milliseconds, but it blocks.
+    ///
+    /// # Errors
+    /// `policy_error` with `failClosed: true` when any rule could not be evaluated.
+    fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict>;
+
+    /// Evaluates a stored input ([`Verdict::input`]) again.
+    ///
+    /// # Errors
+    /// `policy_error` when the input cannot be read or evaluated.
+    fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome>;
+}
+
+/// Cedar, validated strictly against [`SCHEMA`].
+#[derive(Debug)]
+pub struct CedarEngine {
+    validator: Validator,
+    names: Names,
+    version: String,
+}
+
+impl CedarEngine {
+    /// Parses the schema, once.
+    ///
+    /// # Errors
+    /// `internal` when the embedded schema is faulty.
+    pub fn new() -> Result<CedarEngine> {
+        let (schema, _warnings) =
+            Schema::from_cedarschema_str(SCHEMA).map_err(|cause| Error::internal("parsing the policy schema", cause.to_string()))?;
+        let names = Names::parse().map_err(|cause| Error::internal("parsing the names of the policy schema", cause))?;
+        let version = format!("cedar-{}/input-{}", cedar_policy::get_sdk_version(), super::input::INPUT_VERSION);
+        Ok(CedarEngine { validator: Validator::new(schema), names, version })
+    }
+
+    fn outcome(&self, input: &Input, policies: &[PolicyInForce]) -> Result<Outcome> {
+        let asked = self.names.ask(input, None).map_err(|cause| failure(&input.context.package.purl, cause))?;
+        let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
+        scan::with_stack_for(depth, || decide(input, &asked, policies))
+    }
+}
+
+impl Engine for CedarEngine {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn check(&self, text: &str) -> Result<Document> {
+        document::check(text, &self.validator)
+    }
+
+    fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
+        let input = Input::of(candidate);
+        let text = input.write().map_err(|cause| failure(&input.context.package.purl, cause))?;
+        let outcome = self.outcome(&input, policies)?;
+        Ok(Verdict::new(candidate, &input, text, outcome, (policy_digest(policies), &self.version)))
+    }
+
+    fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
+        let input = Input::read(input).map_err(|cause| failure("the stored input, which cannot be read", cause))?;
+        self.outcome(&input, policies)
+    }
+}
+
+impl<E: Engine + ?Sized> Engine for Arc<E> {
+    fn version(&self) -> &str {
+        (**self).version()
+    }
+
+    fn check(&self, text: &str) -> Result<Document> {
+        (**self).check(text)
+    }
+
+    fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
+        (**self).evaluate(policies, candidate)
+    }
+
+    fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
+        (**self).replay(input, policies)
+    }
+}

@@ -1,0 +1,165 @@
+//! What the gate said, as a proof. Invariant: the fields of a `Verdict` are private and only this room makes one, so
+//! holding one means that a policy was evaluated for exactly this content.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::document::Document;
+use super::input::Input;
+use crate::domain::candidate::{Action, Candidate, Decision, DecisionSource, PolicyLevel, Reason};
+use crate::domain::digest::Digest;
+use crate::domain::id::VersionId;
+use crate::domain::name::RepoKey;
+use crate::domain::time::Time;
+
+/// A policy and whose it is.
+pub type PolicyInForce = (PolicyLevel, Arc<Document>);
+
+/// What the rules said; reasons are ordered by strictness, then the instance's before the repo's, then by rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The strictest of all enforced rules that fired and were not waived, and of the hint.
+    pub decision: Decision,
+    /// What decided.
+    pub source: DecisionSource,
+    /// Every rule that counts.
+    pub reasons: Vec<Reason>,
+    /// Rules in observe mode that fired.
+    pub observed: Vec<Reason>,
+    /// Rules that fired and were waived.
+    pub waived: Vec<Reason>,
+}
+
+/// The outcome for one candidate, bound to its content, to the policies and to the moment.
+#[derive(Debug)]
+pub struct Verdict {
+    outcome: Outcome,
+    action: Action,
+    repo: RepoKey,
+    version_id: VersionId,
+    content_digest: Digest,
+    policy_digest: Digest,
+    engine_version: String,
+    input: String,
+    input_digest: Digest,
+    evaluated_at: Time,
+}
+
+impl Verdict {
+    pub(super) fn new(candidate: &Candidate, input: &Input, text: String, outcome: Outcome, made_by: (Digest, &str)) -> Verdict {
+        let (policy_digest, engine_version) = made_by;
+        Verdict {
+            outcome,
+            action: input.action,
+            repo: input.resource.clone(),
+            version_id: input.version_id,
+            content_digest: input.content_digest,
+            policy_digest,
+            engine_version: engine_version.to_owned(),
+            input_digest: Digest::of(text.as_bytes()),
+            input: text,
+            evaluated_at: candidate.asked_at,
+        }
+    }
+
+    /// The way it wanted to become visible.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The repo it wanted to become visible in.
+    #[must_use]
+    pub fn repo(&self) -> &RepoKey {
+        &self.repo
+    }
+
+    /// The version that was asked about.
+    #[must_use]
+    pub fn version_id(&self) -> VersionId {
+        self.version_id
+    }
+
+    /// The decision.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.outcome.decision
+    }
+
+    /// What decided.
+    #[must_use]
+    pub fn source(&self) -> DecisionSource {
+        self.outcome.source
+    }
+
+    /// Every enforced rule that fired and was not waived, and the hint if it tightened; strictest first.
+    #[must_use]
+    pub fn reasons(&self) -> &[Reason] {
+        &self.outcome.reasons
+    }
+
+    /// Rules in observe mode that fired.
+    #[must_use]
+    pub fn observed(&self) -> &[Reason] {
+        &self.outcome.observed
+    }
+
+    /// Rules that fired and were waived for this content.
+    #[must_use]
+    pub fn waived(&self) -> &[Reason] {
+        &self.outcome.waived
+    }
+
+    /// The digest over the policies that were in force; see [`policy_digest`].
+    #[must_use]
+    pub fn policy_digest(&self) -> Digest {
+        self.policy_digest
+    }
+
+    /// The engine and its version.
+    #[must_use]
+    pub fn engine_version(&self) -> &str {
+        &self.engine_version
+    }
+
+    /// Everything the decision depended on: canonical JSON that [`super::Engine::replay`] evaluates again.
+    #[must_use]
+    pub fn input(&self) -> &str {
+        &self.input
+    }
+
+    /// The sha256 of [`Verdict::input`].
+    #[must_use]
+    pub fn input_digest(&self) -> Digest {
+        self.input_digest
+    }
+
+    /// The digest over the files and the manifest that were judged.
+    #[must_use]
+    pub fn content_digest(&self) -> Digest {
+        self.content_digest
+    }
+
+    /// The moment the question was asked.
+    #[must_use]
+    pub fn evaluated_at(&self) -> Time {
+        self.evaluated_at
+    }
+}
+
+/// The sha256 over the levels and text digests of the policies in force, the instance's first; defined for none, too.
+#[must_use]
+pub fn policy_digest(policies: &[PolicyInForce]) -> Digest {
+    let mut parts: Vec<(PolicyLevel, Digest)> = policies.iter().map(|(level, document)| (*level, document.digest())).collect();
+    parts.sort_unstable();
+    let mut hash = Sha256::new();
+    hash.update(b"artifortress policies 1\n");
+    for (level, digest) in parts {
+        hash.update(level.as_str().as_bytes());
+        hash.update(b" ");
+        hash.update(digest.as_bytes());
+        hash.update(b"\n");
+    }
+    Digest::from_bytes(hash.finalize().into())
+}
