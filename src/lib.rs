@@ -1,5 +1,6 @@
 //! artifortress, a package registry with a policy gate in it. This page is the map of the code.
 
+pub mod blobs;
 pub mod clock;
 pub mod domain;
 pub mod error;
