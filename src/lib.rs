@@ -2,6 +2,8 @@
 
 pub mod blobs;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod hop;
+pub mod logging;
