@@ -1,0 +1,326 @@
+//! The settings: defaults, then the TOML file, then `ARTIFORTRESS_*` variables (`__` between levels), then flags. Invariant: unknown
+//! keys are refused, all faults are reported together, and no setting holds a secret. Only this file asks the process's environment.
+
+mod listen;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use figment::util::nest;
+use figment::value::{Dict, Value};
+use serde::{Deserialize, Serialize};
+
+pub use listen::Listen;
+use listen::{DEFAULT_LISTEN, read_listen};
+pub use reader::Faults;
+use reader::Layer;
+use reader::Reader;
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "ARTIFORTRESS_";
+
+/// Declares one section: its settings with their defaults and the values allowed, units last in the names.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident $key:literal { $($(#[$setting_doc:meta])* $setting:ident: $kind:ty = $default:expr, $allowed:expr;)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name { $($(#[$setting_doc])* pub $setting: $kind,)+ }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($setting: $default,)+ }
+            }
+        }
+
+        impl $name {
+            fn read(reader: &mut Reader) -> $name {
+                $name { $($setting: reader.number(concat!($key, ".", stringify!($setting)), $default, &$allowed),)+ }
+            }
+        }
+    };
+}
+
+section! {
+    /// `[http]`: the limits of the transport.
+    Http "http" {
+        /// Milliseconds a client has to send a request's head; also how long an idle connection is kept.
+        header_read_timeout_ms: u64 = 15_000, 100..=600_000;
+        /// Milliseconds without a byte after which a request body is given up.
+        body_idle_timeout_ms: u64 = 30_000, 100..=600_000;
+        /// Milliseconds that running requests have to end after the order to stop.
+        drain_timeout_ms: u64 = 30_000, 0..=3_600_000;
+        /// The largest JSON request body, in bytes.
+        json_limit_bytes: u64 = 1 << 20, 1024..=1 << 28;
+        /// The largest list of entries in one request, in bytes.
+        entries_limit_bytes: u64 = 64 << 20, 1024..=1 << 30;
+        /// The largest upload, in bytes.
+        upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
+        /// Connections served at once; further ones wait.
+        max_connections: usize = 4096, 1..=1_000_000;
+    }
+}
+
+section! {
+    /// `[policy]`: the budget of the gate.
+    Policy "policy" {
+        /// Milliseconds to gather the input and evaluate; past them the answer is `policy_timeout`.
+        evaluation_timeout_ms: u64 = 250, 1..=60_000;
+        /// Evaluations that run at once.
+        concurrent_evaluations: usize = 8, 1..=1024;
+    }
+}
+
+section! {
+    /// `[store]`: the database.
+    Store "store" {
+        /// Read-only connections.
+        readers: u32 = 8, 1..=256;
+        /// Writes committed together by one fsync, at most.
+        group_commit_limit: usize = 64, 1..=4096;
+        /// Writes that may wait; beyond them the answer is `unavailable`.
+        writer_queue: usize = 1024, 1..=1_000_000;
+        /// Milliseconds to wait for a lock that another process holds on the database.
+        busy_timeout_ms: u32 = 5_000, 0..=600_000;
+    }
+}
+
+section! {
+    /// `[jobs]`: background work.
+    Jobs "jobs" {
+        /// Workers that run jobs side by side.
+        workers: usize = 2, 1..=64;
+        /// Jobs or events claimed at once.
+        batch: u32 = 100, 1..=10_000;
+        /// Seconds after which a claimed job may be claimed again.
+        lease_seconds: u32 = 300, 1..=86_400;
+        /// Claims after which a job is dead.
+        max_attempts: u32 = 5, 1..=100;
+        /// Seconds before the second attempt; each further one waits twice as long, up to 32 times this.
+        backoff_seconds: u32 = 30, 1..=86_400;
+    }
+}
+
+section! {
+    /// `[uploads]`: upload sessions.
+    Uploads "uploads" {
+        /// Hours after which an open session and its bytes are removed.
+        expire_hours: u32 = 24, 1..=8_760;
+    }
+}
+
+section! {
+    /// `[tokens]`: credentials.
+    Tokens "tokens" {
+        /// Days a token lives when its issuer does not say.
+        default_ttl_days: u32 = 90, 1..=36_500;
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where everything is kept. By default `$STATE_DIRECTORY` (systemd), else `$XDG_DATA_HOME/artifortress`, else `$HOME/.local/share/artifortress`.
+    pub data_dir: PathBuf,
+    /// Where to listen; at least one address.
+    pub listen: Vec<Listen>,
+    /// A file with the first administrator's token, read at the first start in place of making one.
+    pub bootstrap_token_file: Option<PathBuf>,
+    /// The limits of the transport.
+    pub http: Http,
+    /// The budget of the gate.
+    pub policy: Policy,
+    /// The database.
+    pub store: Store,
+    /// Background work.
+    pub jobs: Jobs,
+    /// Upload sessions.
+    pub uploads: Uploads,
+    /// Credentials.
+    pub tokens: Tokens,
+    /// The log.
+    pub log: Log,
+}
+
+/// `[log]`: what is logged, how and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// A filter directive such as `info` or `info,artifortress::store=debug`.
+    pub level: String,
+    /// Where daily files go, in place of the standard error stream.
+    pub directory: Option<PathBuf>,
+    /// Daily files kept.
+    pub keep_files: usize,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Human, level: "info".to_owned(), directory: None, keep_files: 14 }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings that are also flags.
+#[derive(Debug, Clone, Default, Serialize, clap::Args)]
+pub struct Flags {
+    /// Read settings from this TOML file.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Keep everything in this directory.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Listen on this address, such as 127.0.0.1:8466 or unix:PATH; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<String>,
+}
+
+/// The variables of a process by name; those that are not Unicode are replaced in part, and then refused as values.
+pub type Environment = BTreeMap<String, String>;
+
+/// One variable of this process's environment; `None` when it is unset, empty or not Unicode.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place that asks the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Config {
+    /// The settings of this process.
+    ///
+    /// # Errors
+    /// Every fault of the file, the environment and the flags together.
+    pub fn load(flags: &Flags) -> Result<Config, Faults> {
+        let variables =
+            std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        Config::from_sources(flags, &variables.collect())
+    }
+
+    /// The settings that these flags, the file they name and this environment give.
+    ///
+    /// # Errors
+    /// Every fault of the three together.
+    pub fn from_sources(flags: &Flags, variables: &Environment) -> Result<Config, Faults> {
+        let mut faults = Vec::new();
+        let figment = layers(flags, variables, &mut faults).into_iter().fold(Figment::new(), Figment::merge);
+        let mut reader = Reader::new(figment, faults);
+        let config = Config {
+            data_dir: read_data_dir(&mut reader, variables),
+            listen: read_listen(&mut reader),
+            bootstrap_token_file: reader.find("bootstrap_token_file"),
+            http: Http::read(&mut reader),
+            policy: Policy::read(&mut reader),
+            store: Store::read(&mut reader),
+            jobs: Jobs::read(&mut reader),
+            uploads: Uploads::read(&mut reader),
+            tokens: Tokens::read(&mut reader),
+            log: Log::read(&mut reader),
+        };
+        reader.end().map(|()| config)
+    }
+
+    /// The default settings with everything under `data_dir`: for tests and tools.
+    #[must_use]
+    pub fn in_directory(data_dir: &Path) -> Config {
+        Config {
+            data_dir: data_dir.to_owned(),
+            listen: vec![DEFAULT_LISTEN],
+            bootstrap_token_file: None,
+            http: Http::default(),
+            policy: Policy::default(),
+            store: Store::default(),
+            jobs: Jobs::default(),
+            uploads: Uploads::default(),
+            tokens: Tokens::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// Whether only this machine can reach the listeners: loopback addresses and local sockets.
+    #[must_use]
+    pub fn is_loopback_only(&self) -> bool {
+        self.listen.iter().all(|listen| match listen {
+            Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Listen::Unix(_) => true,
+        })
+    }
+}
+
+/// The layers, weakest first: file, variables, flags.
+fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    if let Some(path) = &flags.config {
+        let read = std::fs::read_to_string(path).map_err(|cause| cause.to_string());
+        match read.and_then(|text| Toml::from_str::<Dict>(&text).map_err(|cause| cause.to_string())) {
+            Ok(settings) => layers.push(Layer { name: format!("file {}", path.display()), settings }),
+            Err(cause) => faults.push(format!("file {}: {}", path.display(), cause.trim_end())),
+        }
+    }
+    for (name, text) in variables {
+        if let Some(key) = name.strip_prefix(PREFIX) {
+            if text.contains(char::REPLACEMENT_CHARACTER) {
+                faults.push(format!("environment variable {name}: it is not Unicode text"));
+            }
+            let Ok(value) = text.parse::<Value>();
+            let settings = nest(&key.to_lowercase().replace("__", "."), value).into_dict().unwrap_or_default();
+            layers.push(Layer { name: format!("environment variable {name}"), settings });
+        }
+    }
+    match Value::serialize(flags) {
+        Ok(value) => layers.push(Layer { name: "command line".to_owned(), settings: value.into_dict().unwrap_or_default() }),
+        Err(cause) => faults.push(format!("command line: {cause}")),
+    }
+    layers
+}
+
+fn read_data_dir(reader: &mut Reader, variables: &Environment) -> PathBuf {
+    let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let given: Option<PathBuf> = reader.find("data_dir");
+    if given.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        reader.fault("data_dir", "it is empty; give the path of a directory");
+    }
+    let default = || {
+        let of_systemd = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next()).map(PathBuf::from);
+        let of_user = || variable("XDG_DATA_HOME").map(|base| Path::new(base).join("artifortress"));
+        let of_home = || variable("HOME").map(|home| Path::new(home).join(".local/share/artifortress"));
+        of_systemd.or_else(of_user).or_else(of_home)
+    };
+    given.or_else(default).unwrap_or_else(|| {
+        reader.fault("data_dir", "neither STATE_DIRECTORY nor XDG_DATA_HOME nor HOME is set; give it with --data-dir");
+        PathBuf::new()
+    })
+}
+
+impl Log {
+    fn read(reader: &mut Reader) -> Log {
+        let default = Log::default();
+        let log = Log {
+            format: reader.find("log.format").unwrap_or(default.format),
+            level: reader.find("log.level").unwrap_or(default.level),
+            directory: reader.find("log.directory"),
+            keep_files: reader.number("log.keep_files", default.keep_files, &(1..=3650)),
+        };
+        if let Err(cause) = tracing_subscriber::EnvFilter::try_new(&log.level) {
+            reader.fault("log.level", &format!("{:?} is no filter such as info or info,artifortress::store=debug: {cause}", log.level));
+        }
+        log
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Layers of settings, and reading them one key at a time. Invariant: every fault of every layer is reported, none hides another,
+//! and each names its key and where it came from.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::de::DeserializeOwned;
+
+/// Everything that is wrong with the settings, one sentence each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} fault{}:", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// One source of settings, named as people know it.
+pub(super) struct Layer {
+    pub(super) name: String,
+    pub(super) settings: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.settings.clone()))
+    }
+}
+
+/// Reads settings by key, and remembers what was asked for and what was wrong.
+pub(super) struct Reader {
+    figment: Figment,
+    known: BTreeSet<&'static str>,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    /// A reader over layers, later ones winning, with the faults found while they were gathered.
+    pub(super) fn new(figment: Figment, faults: Vec<String>) -> Reader {
+        Reader { figment, known: BTreeSet::new(), faults }
+    }
+
+    /// The value of `key`, if any layer has it and it has the right type.
+    pub(super) fn find<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        self.known.insert(key);
+        let value = self.figment.find_value(key).ok()?;
+        match value.deserialize() {
+            Ok(read) => Some(read),
+            Err(errors) => {
+                for error in errors {
+                    self.fault(key, &error.kind.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// The value of `key` when it lies in `allowed`, else `default`.
+    pub(super) fn number<T>(&mut self, key: &'static str, default: T, allowed: &RangeInclusive<T>) -> T
+    where
+        T: DeserializeOwned + PartialOrd + Display + Copy,
+    {
+        match self.find(key) {
+            None => default,
+            Some(value) if allowed.contains(&value) => value,
+            Some(value) => {
+                self.fault(key, &format!("{value} is outside {} to {}", allowed.start(), allowed.end()));
+                default
+            }
+        }
+    }
+
+    /// Notes what is wrong with `key`, and which layer gave it.
+    pub(super) fn fault(&mut self, key: &str, what: &str) {
+        let source = self.figment.find_metadata(key).map(|metadata| format!(" ({})", metadata.name)).unwrap_or_default();
+        self.faults.push(format!("{key}: {what}{source}"));
+    }
+
+    /// All faults, among them keys that were given and never asked for.
+    ///
+    /// # Errors
+    /// The faults, when there is one.
+    pub(super) fn end(mut self) -> Result<(), Faults> {
+        let given = match self.figment.data() {
+            Ok(profiles) => profiles.into_values().flat_map(|settings| leaves("", &settings)).collect(),
+            Err(error) => {
+                self.faults.extend(error.into_iter().map(|error| error.to_string()));
+                Vec::new()
+            }
+        };
+        for key in given {
+            if !self.known.contains(key.as_str()) {
+                let hint = self.hint(&key);
+                self.fault(&key, &format!("there is no such setting; {hint}"));
+            }
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+    }
+
+    /// The setting that was probably meant, or those of the same section.
+    fn hint(&self, key: &str) -> String {
+        let flat = |text: &str| text.replace(['.', '_', '-'], "");
+        if let Some(meant) = self.known.iter().find(|known| flat(known) == flat(key)) {
+            return format!("{meant} is meant, perhaps: between levels write a dot, in the environment two underscores");
+        }
+        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+        let of_section = |section: &str| -> Vec<&str> {
+            self.known.iter().copied().filter(|known| known.rsplit_once('.').map_or("", |(section, _)| section) == section).collect()
+        };
+        let near = of_section(section);
+        let near = if near.is_empty() { of_section("") } else { near };
+        format!("there are {}", near.join(", "))
+    }
+}
+
+/// The dotted keys of all values that are not sections; an empty section has none.
+fn leaves(prefix: &str, settings: &Dict) -> Vec<String> {
+    settings
+        .iter()
+        .flat_map(|(key, value)| {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            if let Value::Dict(_, section) = value { leaves(&path, section) } else { vec![path] }
+        })
+        .collect()
+}

@@ -1,0 +1,112 @@
+//! Tests of the settings: which layer wins, and that every fault is told at once.
+
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Environment {
+    let home = std::iter::once(("HOME", "/home/somebody"));
+    home.chain(pairs.iter().copied()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn with_file(text: &str, pairs: &[(&str, &str)], flags: Flags) -> Result<Config, Faults> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("artifortress.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::from_sources(&Flags { config: Some(path), ..flags }, &variables(pairs))
+}
+
+fn from_variables(pairs: &[(&str, &str)]) -> Result<Config, Faults> {
+    Config::from_sources(&Flags::default(), &variables(pairs))
+}
+
+#[test]
+fn nothing_configured_gives_the_defaults() {
+    let config = from_variables(&[]).unwrap();
+    assert_eq!(config, Config::in_directory(Path::new("/home/somebody/.local/share/artifortress")));
+    assert_eq!(config.listen[0].to_string(), "127.0.0.1:8466");
+    assert!(config.is_loopback_only());
+}
+
+#[test]
+fn the_data_directory_is_systemds_else_the_users() {
+    let all = [("STATE_DIRECTORY", "/var/lib/artifortress:/var/lib/other"), ("XDG_DATA_HOME", "/data")];
+    assert_eq!(from_variables(&all).unwrap().data_dir, Path::new("/var/lib/artifortress"));
+    assert_eq!(from_variables(&all[1..]).unwrap().data_dir, Path::new("/data/artifortress"));
+    let faults = Config::from_sources(&Flags::default(), &Environment::new()).unwrap_err();
+    assert!(faults.to_string().contains("--data-dir"), "{faults}");
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = "data_dir = '/file'\nlisten = ['0.0.0.0:1', 'unix:/run/a.sock']\n[jobs]\nworkers = 3\nbatch = 7\n";
+    let pairs = [("ARTIFORTRESS_DATA_DIR", "/variable"), ("ARTIFORTRESS_JOBS__WORKERS", "4"), ("ARTIFORTRESS_LISTEN", "[::1]:2")];
+    let config = with_file(file, &[], Flags::default()).unwrap();
+    assert_eq!((config.data_dir.as_path(), config.jobs.workers), (Path::new("/file"), 3));
+    assert_eq!(config.listen, [Listen::Tcp("0.0.0.0:1".parse().unwrap()), Listen::Unix(PathBuf::from("/run/a.sock"))]);
+    assert!(!config.is_loopback_only());
+    let config = with_file(file, &pairs, Flags::default()).unwrap();
+    assert_eq!((config.data_dir.as_path(), config.jobs.workers, config.jobs.batch), (Path::new("/variable"), 4, 7));
+    assert_eq!(config.listen, [Listen::Tcp("[::1]:2".parse().unwrap())]);
+    let flags = Flags { data_dir: Some(PathBuf::from("/flag")), listen: vec!["127.0.0.1:3".to_owned()], config: None };
+    let config = with_file(file, &pairs, flags).unwrap();
+    assert_eq!((config.data_dir.as_path(), config.listen[0].to_string().as_str()), (Path::new("/flag"), "127.0.0.1:3"));
+}
+
+#[test]
+fn a_list_of_addresses_can_come_from_the_environment() {
+    let config = from_variables(&[("ARTIFORTRESS_LISTEN", r#"["127.0.0.1:1", "unix:/run/a.sock"]"#)]).unwrap();
+    assert_eq!(config.listen.len(), 2);
+    assert!(config.is_loopback_only());
+}
+
+#[test]
+fn a_filter_for_the_log_can_come_from_the_environment() {
+    let config =
+        from_variables(&[("ARTIFORTRESS_LOG__LEVEL", "info,artifortress::store=debug"), ("ARTIFORTRESS_LOG__FORMAT", "json")]).unwrap();
+    assert_eq!((config.log.level.as_str(), config.log.format), ("info,artifortress::store=debug", LogFormat::Json));
+}
+
+#[test]
+fn all_faults_are_told_together_each_with_its_key_and_its_source() {
+    let file =
+        "colour = 'red'\nlisten = 'somewhere'\n[http]\nmax_connections = 'many'\njson_limit = 5\n[log]\nformat = 'xml'\nlevel = 'a=b=c'\n";
+    let pairs = [("ARTIFORTRESS_JOBS__WORKERS", "0"), ("ARTIFORTRESS_JOBS_BATCH", "1"), ("ARTIFORTRESS_STORE__READERS", "-1")];
+    let faults = with_file(file, &pairs, Flags { data_dir: Some(PathBuf::new()), ..Flags::default() }).unwrap_err();
+    for (key, source) in [
+        ("colour: there is no such setting; there are bootstrap_token_file, data_dir, listen", "artifortress.toml)"),
+        ("listen: \"somewhere\" is no address", "artifortress.toml)"),
+        ("http.max_connections: ", "artifortress.toml)"),
+        ("http.json_limit: there is no such setting; there are http.body_idle", "artifortress.toml)"),
+        ("log.format: ", "artifortress.toml)"),
+        ("log.level: ", "artifortress.toml)"),
+        ("jobs.workers: 0 is outside 1 to 64", "(environment variable ARTIFORTRESS_JOBS__WORKERS)"),
+        ("jobs_batch: there is no such setting; jobs.batch is meant", "(environment variable ARTIFORTRESS_JOBS_BATCH)"),
+        ("store.readers: ", "(environment variable ARTIFORTRESS_STORE__READERS)"),
+        ("data_dir: it is empty", "(command line)"),
+    ] {
+        assert!(faults.0.iter().any(|fault| fault.starts_with(key) && fault.ends_with(source)), "{key} {source}\n{faults}");
+    }
+    assert_eq!(faults.0.len(), 10, "{faults}");
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_a_fault_beside_the_others() {
+    let broken = with_file("data_dir = \n", &[("ARTIFORTRESS_JOBS__WORKERS", "0")], Flags::default()).unwrap_err();
+    assert_eq!(broken.0.len(), 2, "{broken}");
+    assert!(broken.0[0].contains("line 1"), "{broken}");
+    let flags = Flags { config: Some(PathBuf::from("/nowhere/artifortress.toml")), ..Flags::default() };
+    let missing = Config::from_sources(&flags, &variables(&[])).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/artifortress.toml"), "{missing}");
+}
+
+#[test]
+fn a_section_given_as_a_value_and_a_value_given_as_a_section_are_faults() {
+    assert!(with_file("http = 5\n", &[], Flags::default()).is_err());
+    assert!(with_file("[data_dir]\nx = 1\n", &[], Flags::default()).is_err());
+}
+
+#[test]
+fn a_variable_that_is_not_unicode_is_a_fault_and_never_a_path() {
+    let name = String::from_utf8_lossy(b"/data/\xff").into_owned();
+    let faults = from_variables(&[("ARTIFORTRESS_DATA_DIR", &name)]).unwrap_err();
+    assert_eq!(faults.0, ["environment variable ARTIFORTRESS_DATA_DIR: it is not Unicode text"]);
+}
