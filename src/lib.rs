@@ -7,5 +7,6 @@ pub mod domain;
 pub mod error;
 pub mod hop;
 pub mod http;
-pub mod policy;
 pub mod logging;
+pub mod policy;
+pub mod store;

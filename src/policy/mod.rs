@@ -27,7 +27,7 @@ pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use manifest::REQUIRES_LIMIT;
 pub use rule::{Mode, Rule};
 pub use schema::SCHEMA;
-pub use verdict::{Outcome, PolicyInForce, Verdict, policy_digest};
+pub use verdict::{Outcome, PolicyInForce, Verdict, policy_digest, digest_of_policies};
 
 #[cfg(test)]
 mod document_tests;

@@ -151,7 +151,14 @@ impl Verdict {
 /// The sha256 over the levels and text digests of the policies in force, the instance's first; defined for none, too.
 #[must_use]
 pub fn policy_digest(policies: &[PolicyInForce]) -> Digest {
-    let mut parts: Vec<(PolicyLevel, Digest)> = policies.iter().map(|(level, document)| (*level, document.digest())).collect();
+    let parts: Vec<(PolicyLevel, Digest)> = policies.iter().map(|(level, document)| (*level, document.digest())).collect();
+    digest_of_policies(&parts)
+}
+
+/// The same digest from the digests of the policy texts: what the store compares a verdict with.
+#[must_use]
+pub fn digest_of_policies(policies: &[(PolicyLevel, Digest)]) -> Digest {
+    let mut parts = policies.to_vec();
     parts.sort_unstable();
     let mut hash = Sha256::new();
     hash.update(b"artifortress policies 1\n");

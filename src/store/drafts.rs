@@ -123,11 +123,11 @@ impl Write<'_> {
             self.check_blob(permit, entry)?;
             self.put_entry(&version, entry)?;
         }
-        let count: usize = self.connection().prepare_cached("SELECT count(*) FROM entries WHERE version_id = :id")?.query_row(
+        let count: i64 = self.connection().prepare_cached("SELECT count(*) FROM entries WHERE version_id = :id")?.query_row(
             named_params! {":id": id.to_string()},
             |row| row.get(0),
         )?;
-        if count > ENTRIES_LIMIT {
+        if usize::try_from(count).unwrap_or(usize::MAX) > ENTRIES_LIMIT {
             return Err(Error::too_large("the number of files of this version", ENTRIES_LIMIT as u64));
         }
         Ok(versions::named(&version))

@@ -140,7 +140,7 @@ impl Write<'_> {
     /// # Errors
     /// `not_found`.
     pub fn evaluate(&mut self, permit: &Permit<Promote>, verdict: &Verdict, reason: &str) -> Result<Done<Option<EvaluationId>>> {
-        let found = self.found(permit.repo_key(), verdict.version_id())?;
+        let found = self.found(permit.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
         if !self.is_current(verdict, permit.repo_key(), &release)? {
             return Ok(Done::unchanged(None));
@@ -155,8 +155,8 @@ impl Write<'_> {
         let evaluation_id = EvaluationId::new(self.uuid());
         let held = match held_from.filter(|_| verdict.decision() == Decision::Quarantine) {
             Some(held_from) => {
-                self.step(&version, Step::Hold, None, Some(verdict.content_digest()))?;
-                Some(self.open_hold(&version, held_from, verdict.content_digest(), Some(&evaluation_id), verdict.reasons())?)
+                self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
+                Some(self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), verdict.reasons())?)
             }
             None => None,
         };

@@ -199,31 +199,29 @@ impl Write<'_> {
         )?;
         let found = statement
             .query_map(named_params! {":key": key.as_str(), ":gone": State::Tombstoned.as_str(), ":limit": limit}, versions::version)?;
-        let mut done: Option<Done<u32>> = None;
+        let mut events = Vec::new();
         let mut count = 0;
         for version in found.collect::<rusqlite::Result<Vec<_>>>()? {
-            let event = match version.state {
+            match version.state {
                 State::Draft => {
                     self.drop_draft(&version)?;
-                    Event::Tombstoned { version: versions::named(&version), reason: "repo deleted: draft dropped".to_owned() }
+                    events.push(Event::Tombstoned { version: versions::named(&version), reason: "repo deleted, draft dropped".to_owned() });
                 }
                 State::Quarantined => {
                     return Err(Error::conflict(format!("{} is held for review; release or reject it first", version.coordinates)));
                 }
                 State::Published | State::Rejected | State::Tombstoned => {
                     let days = permit.repo().settings.retention_days;
-                    let reason = "repo deleted";
-                    self.tombstone(&writing, &version.id, reason, days)?;
-                    Event::Tombstoned { version: versions::named(&version), reason: reason.to_owned() }
+                    events.extend(self.tombstone(&writing, &version.id, "repo deleted", days)?.into_events());
                 }
-            };
+            }
             count += 1;
-            done = Some(match done {
-                Some(done) => done.and(event),
-                None => Done::new(0, event),
-            });
         }
-        Ok(done.map_or_else(|| Done::unchanged(0), |done| done.map(|_| count)))
+        let mut events = events.into_iter();
+        Ok(match events.next() {
+            Some(first) => Done::new(count, first).and_all(events),
+            None => Done::unchanged(0),
+        })
     }
 
     fn drop_draft(&self, version: &crate::domain::version::Version) -> Result<()> {

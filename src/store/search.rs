@@ -170,7 +170,11 @@ fn match_expression(text: &str) -> Option<String> {
     if words.is_empty() { None } else { Some(words.join(" AND ")) }
 }
 
+/// Everything but these is percent-encoded in a file URI.
+const URI_PATH: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
 fn uri_path(path: &std::path::Path) -> String {
     use std::os::unix::ffi::OsStrExt;
-    percent_encoding::percent_encode(path.as_os_str().as_bytes(), &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_')).to_string()
+    percent_encoding::percent_encode(path.as_os_str().as_bytes(), URI_PATH).to_string()
 }

@@ -16,7 +16,7 @@ use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::RepoKey;
 use crate::domain::version::{Release, Version};
 use crate::error::{Code, Error, Result};
-use crate::policy::{Verdict, policy_digest};
+use crate::policy::{Verdict, digest_of_policies};
 
 /// What became of a candidate at the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Write<'_> {
     /// # Errors
     /// `conflict` when the version's state does not permit the verdict's action; `not_found`.
     pub fn admit(&mut self, permit: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
-        let found = self.found(permit.repo_key(), verdict.version_id())?;
+        let found = self.found(permit.repo_key(), &verdict.version_id())?;
         let (step, held_from) = match verdict.action() {
             Action::Publish => (Step::Publish, HeldFrom::Publish),
             Action::Restore => (Step::Restore, HeldFrom::Restore),
@@ -83,7 +83,7 @@ impl Write<'_> {
     /// # Errors
     /// `not_found` when the source is not visible any more; `conflict` when the target's coordinate is taken by other content.
     pub fn promote(&mut self, source: &Permit<Promote>, target: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
-        let found = self.found(source.repo_key(), verdict.version_id())?;
+        let found = self.found(source.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
         if release.version.state != State::Published || verdict.action() != Action::Promote {
             return Err(Error::conflict(format!("only a published version is promoted; this one is {}", release.version.state)));
@@ -92,7 +92,7 @@ impl Write<'_> {
             return Ok(Done::unchanged(Admission::Stale));
         }
         if let Some(taken) = versions::find_at(self.connection(), target.repo_key(), &release.version.coordinates)? {
-            return already_there(&taken.content, verdict.content_digest(), target.repo_key()).map(Done::unchanged);
+            return already_there(&taken.content, &verdict.content_digest(), target.repo_key()).map(Done::unchanged);
         }
         let source_name = versions::named(&release.version);
         if verdict.decision() == Decision::Deny {
@@ -109,7 +109,7 @@ impl Write<'_> {
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
-        Ok(verdict.repo() == repo && verdict.content_digest() == &digest && verdict.policy_digest() == &policy_digest(&policies.digests()))
+        Ok(verdict.repo() == repo && verdict.content_digest() == digest && verdict.policy_digest() == digest_of_policies(&policies.digests()))
     }
 
     fn settle(&mut self, version: Version, verdict: &Verdict, step: Step, held_from: HeldFrom) -> Result<Done<Admission>> {
@@ -125,16 +125,16 @@ impl Write<'_> {
         let version_id = version.id;
         match verdict.decision() {
             Decision::Allow => {
-                self.step(&version, step, None, Some(verdict.content_digest()))?;
+                self.step(&version, step, None, Some(&verdict.content_digest()))?;
                 let evaluation_id = self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
                 Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None)).and(event))
             }
             Decision::Quarantine | Decision::Deny => {
                 let reasons = verdict.reasons().to_vec();
-                self.step(&version, Step::Hold, None, Some(verdict.content_digest()))?;
+                self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
                 let evaluation_id = EvaluationId::new(self.uuid());
-                let quarantine_id = self.open_hold(&version, held_from, verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
                 let hold = Event::HoldCreated { quarantine_id, version: name, reasons: reasons.clone() };

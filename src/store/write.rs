@@ -45,6 +45,11 @@ impl<T> Done<T> {
         self
     }
 
+    /// The happenings alone.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
     /// The same happenings with another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Done<U> {
         Done { value: change(self.value), events: self.events }
