@@ -1,59 +1,24 @@
 //! From policy text to a checked `Document`. Invariant: a `Document` is valid against the schema, has only `forbid` rules
 //! with unique ids, and can be evaluated on any thread; a text with faults is refused with all of them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
-use serde::Serialize;
 
+use super::fault::{FAULT_LIMIT, Found, refusal};
 use super::rule::{self, Rule};
 use super::scan::{self, Statement};
 use crate::domain::digest::Digest;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 
 /// Bytes that a policy text may have.
 pub const TEXT_LIMIT_BYTES: usize = 256 * 1024;
 /// Rules that a policy may have.
 pub const RULE_LIMIT: usize = 500;
-const FAULT_LIMIT: usize = 100;
-const MESSAGE_LIMIT: usize = 500;
 /// No rule can have this id, since it has a space.
 const PERMIT_ID: &str = "built-in permit";
 const PERMIT: &str = "permit (principal, action, resource);";
-
-/// One thing wrong with a policy text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Fault {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it, if the engine knows.
-    pub help: Option<String>,
-}
-
-impl Fault {
-    /// A fault at the byte `offset` of `text`.
-    pub(super) fn at(text: &str, offset: usize, message: impl Into<String>) -> Fault {
-        let mut end = offset.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = text.get(..end).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Fault { line, column, message: shorten(&message.into()), help: None }
-    }
-
-    /// The same fault with advice.
-    pub(super) fn helped(self, help: impl AsRef<str>) -> Fault {
-        Fault { help: Some(shorten(help.as_ref())), ..self }
-    }
-}
 
 /// A checked policy, ready to be evaluated; shared, never changed.
 #[derive(Debug)]
@@ -107,8 +72,8 @@ impl Document {
 /// `bad_policy` with every fault in the member `faults`, or the first hundred.
 pub(super) fn check(text: &str, validator: &Validator) -> Result<Document> {
     if text.len() > TEXT_LIMIT_BYTES {
-        let fault = Fault::at("", 0, format!("the policy has {} bytes; at most {TEXT_LIMIT_BYTES} are allowed", text.len()));
-        return Err(refusal(BTreeSet::from([fault])));
+        let fault = Found::at(0, format!("the policy has {} bytes; at most {TEXT_LIMIT_BYTES} are allowed", text.len()));
+        return Err(refusal("", [fault]));
     }
     let statements = scan::statements(text);
     let depth = statements.iter().map(|statement| statement.depth).max().unwrap_or(0);
@@ -126,7 +91,7 @@ fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validato
         offsets: HashMap::new(),
     };
     if let Some(extra) = statements.get(RULE_LIMIT) {
-        let fault = Fault::at(text, extra.start, format!("the policy has more than {RULE_LIMIT} rules"));
+        let fault = Found::at(extra.start, format!("the policy has more than {RULE_LIMIT} rules"));
         reading.faults.push(fault.helped("join rules that decide alike, for instance with a set: [\"a\", \"b\"].contains(context.package.name)"));
     }
     for statement in statements.iter().take(RULE_LIMIT) {
@@ -142,7 +107,7 @@ fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validato
 struct Reading<'a> {
     text: &'a str,
     depth: usize,
-    faults: Vec<Fault>,
+    faults: Vec<Found>,
     rules: Vec<Rule>,
     by_id: HashMap<String, usize>,
     set: PolicySet,
@@ -153,7 +118,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn statement(&mut self, statement: &Statement) {
         if let Some(at) = statement.too_deep {
-            let fault = Fault::at(self.text, at, "this rule is nested too deeply or has too many operators");
+            let fault = Found::at(at, "this rule is nested too deeply or has too many operators");
             self.faults.push(fault.helped(format!(
                 "brackets and operators may nest {} deep; split the rule in two, or compare with a set: [\"a\", \"b\"].contains(…)",
                 scan::DEPTH_LIMIT
@@ -161,21 +126,20 @@ impl Reading<'_> {
             return;
         }
         let source = self.text.get(statement.start..statement.end).unwrap_or_default();
-        let line = Fault::at(self.text, statement.effect, "").line;
-        let provisional = PolicyId::new(format!("line {line}, byte {}", statement.start));
+        let provisional = PolicyId::new(format!("line {}, byte {}", statement.line, statement.start));
         let policy = match Policy::parse(Some(provisional.clone()), source) {
             Ok(policy) => policy,
             Err(errors) => {
-                let found = errors.iter().take(FAULT_LIMIT).map(|error| from_engine(self.text, statement.start, error));
+                let found = errors.iter().take(FAULT_LIMIT).map(|error| from_engine(statement.start, error));
                 self.faults.extend(found);
                 return;
             }
         };
         if policy.effect() == Effect::Permit {
-            let fault = Fault::at(self.text, statement.effect, "a stored policy cannot permit; everything is permitted that no rule forbids");
+            let fault = Found::at(statement.effect, "a stored policy cannot permit; everything is permitted that no rule forbids");
             self.faults.push(fault.helped("write the exception into the rule that forbids: forbid (…) when { … } unless { … };"));
         }
-        let rule = rule::read(self.text, statement, policy.annotations(), &mut self.faults).filter(|rule| self.is_new(rule, statement));
+        let rule = rule::read(statement, policy.annotations(), &mut self.faults).filter(|rule| self.is_new(rule, statement));
         let id = rule.as_ref().map_or(provisional, |rule| PolicyId::new(&rule.id));
         if let Some(rule) = rule {
             self.by_id.insert(rule.id.clone(), self.rules.len());
@@ -188,14 +152,14 @@ impl Reading<'_> {
     fn is_new(&mut self, rule: &Rule, statement: &Statement) -> bool {
         let Some(first) = self.by_id.get(&rule.id).and_then(|index| self.rules.get(*index)) else { return true };
         let at = statement.annotations.iter().find(|(name, _)| name == "id").map_or(statement.start, |(_, at)| *at);
-        let fault = Fault::at(self.text, at, format!("the id {} is used twice", rule.id));
+        let fault = Found::at(at, format!("the id {} is used twice", rule.id));
         self.faults.push(fault.helped(format!("its first use is in line {}; give this rule another id", first.line)));
         false
     }
 
     fn add(&mut self, policy: Policy) {
         if let Err(error) = self.set.add(policy) {
-            self.faults.push(Fault::at(self.text, 0, error.to_string()));
+            self.faults.push(Found::at(0, error.to_string()));
         }
     }
 
@@ -224,7 +188,7 @@ impl Reading<'_> {
 
     fn refuse(&mut self, id: &PolicyId, diagnostic: &dyn Diagnostic) {
         let base = self.offsets.get(id).copied().unwrap_or(0);
-        let mut fault = from_engine(self.text, base, diagnostic);
+        let mut fault = from_engine(base, diagnostic);
         if let Some(message) = fault.message.strip_prefix(&format!("for policy `{id}`")) {
             fault.message = message.trim_start_matches([',', ':', ' ']).to_owned();
         }
@@ -246,37 +210,20 @@ impl Reading<'_> {
             let digest = Digest::of(self.text.as_bytes());
             Ok(Document { text: self.text.to_owned(), digest, rules: self.rules, by_id: self.by_id, set: self.set, depth: self.depth })
         } else {
-            Err(refusal(self.faults.into_iter().collect()))
+            Err(refusal(self.text, self.faults))
         }
     }
 }
 
 /// The engine's own words, at the place in the whole text.
-fn from_engine(text: &str, base: usize, diagnostic: &dyn Diagnostic) -> Fault {
+fn from_engine(base: usize, diagnostic: &dyn Diagnostic) -> Found {
     let label = diagnostic.labels().and_then(|mut labels| labels.next());
     let offset = label.as_ref().map_or(0, miette::LabeledSpan::offset);
     let help = diagnostic.help().map(|help| help.to_string());
     let help = help.or_else(|| label.and_then(|label| label.label().map(str::to_owned)));
-    let fault = Fault::at(text, base.saturating_add(offset), diagnostic.to_string());
+    let fault = Found::at(base.saturating_add(offset), diagnostic.to_string());
     match help {
         Some(help) => fault.helped(help),
         None => fault,
     }
-}
-
-fn refusal(faults: BTreeSet<Fault>) -> Error {
-    let count = faults.len();
-    let message = match faults.first() {
-        Some(Fault { line, column, message, help: _ }) if count == 1 => format!("the policy was refused: line {line}, column {column}: {message}"),
-        Some(Fault { line, column, message, help: _ }) => {
-            format!("the policy was refused for {count} faults; the first is in line {line}, column {column}: {message}")
-        }
-        None => "the policy was refused".to_owned(),
-    };
-    let listed: Vec<&Fault> = faults.iter().take(FAULT_LIMIT).collect();
-    Error::new(Code::BadPolicy, message).with("faults", serde_json::to_value(listed).unwrap_or_default())
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= MESSAGE_LIMIT { text.to_owned() } else { text.chars().take(MESSAGE_LIMIT).chain(['…']).collect() }
 }

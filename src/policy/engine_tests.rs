@@ -186,7 +186,7 @@ fn a_verdict_is_bound_to_content_policy_and_moment() {
 fn the_policy_digest_depends_on_level_and_text_but_not_on_order() {
     let (instance, repo) = (policy(PolicyLevel::Instance, ""), policy(PolicyLevel::Repo, "// x"));
     let moved = (PolicyLevel::Repo, Arc::clone(&instance.1));
-    let digests = [policy_digest(&[]), policy_digest(&[instance.clone()]), policy_digest(&[moved]), policy_digest(&[instance.clone(), repo.clone()])];
+    let digests = [policy_digest(&[]), policy_digest(std::slice::from_ref(&instance)), policy_digest(&[moved]), policy_digest(&[instance.clone(), repo.clone()])];
     for (index, digest) in digests.iter().enumerate() {
         assert!(!digests[..index].contains(digest));
     }

@@ -13,6 +13,7 @@ mod document;
 mod engine;
 mod evaluate;
 mod facts;
+mod fault;
 mod input;
 mod licenses;
 mod manifest;
@@ -21,8 +22,9 @@ mod scan;
 mod schema;
 mod verdict;
 
-pub use document::{Document, Fault, RULE_LIMIT, TEXT_LIMIT_BYTES};
+pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
+pub use fault::Fault;
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use manifest::REQUIRES_LIMIT;
 pub use rule::{Mode, Rule};

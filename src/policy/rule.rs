@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::document::Fault;
+use super::fault::Found;
 use super::scan::Statement;
 use crate::domain::candidate::Decision;
 use crate::domain::lifecycle::text_enum;
@@ -42,10 +42,9 @@ pub struct Rule {
 
 /// Reads the annotations of one parsed statement; every fault is added to `faults`.
 pub(super) fn read<'a>(
-    text: &str,
     statement: &Statement,
     annotations: impl Iterator<Item = (&'a str, &'a str)>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<Found>,
 ) -> Option<Rule> {
     let before = faults.len();
     let offset = |name: &str| statement.annotations.iter().find(|(known, _)| known == name).map_or(statement.start, |(_, at)| *at);
@@ -62,11 +61,11 @@ pub(super) fn read<'a>(
             _ => Err((format!("the annotation @{} is unknown", shown(name)), annotation_help(name))),
         };
         if let Err((fault, help)) = checked {
-            faults.push(Fault::at(text, offset(name), fault).helped(help));
+            faults.push(Found::at(offset(name), fault).helped(help));
         }
     }
     if id.is_none() && !statement.annotations.iter().any(|(name, _)| name == "id") {
-        faults.push(Fault::at(text, statement.effect, "this rule has no @id").helped("write @id(\"a-short-name\") before forbid; it is shown when the rule fires"));
+        faults.push(Found::at(statement.effect, "this rule has no @id").helped("write @id(\"a-short-name\") before forbid; it is shown when the rule fires"));
     }
     if faults.len() > before {
         return None;
@@ -75,7 +74,7 @@ pub(super) fn read<'a>(
         Decision::Quarantine => "this must be reviewed before it is visible".to_owned(),
         Decision::Deny | Decision::Allow => "this is not allowed here".to_owned(),
     });
-    Some(Rule { id: id?, decision, mode, message, line: Fault::at(text, statement.effect, "").line })
+    Some(Rule { id: id?, decision, mode, message, line: statement.line })
 }
 
 type Checked<T> = Result<T, (String, String)>;

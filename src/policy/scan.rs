@@ -1,7 +1,7 @@
 //! A first look at policy text, before it is parsed: where each statement begins, and whether it is fit to be parsed.
 //! Invariant: linear in time, and what it passes cannot nest deeper than the engine's recursion can bear on a thread's stack.
 
-use super::document::Fault;
+use super::fault::Found;
 
 /// How deep the expression of one rule may become: brackets, and operators or member accesses in one chain. The engine
 /// recurses once per level when it parses, checks, evaluates and frees; a test runs this depth on a small stack.
@@ -25,6 +25,8 @@ pub(super) struct Statement {
     pub end: usize,
     /// Where `forbid` or `permit` stands.
     pub effect: usize,
+    /// The line of that, from 1.
+    pub line: usize,
     /// Its annotations in order: name and offset of the `@`.
     pub annotations: Vec<(String, usize)>,
     /// How deep it nests at most.
@@ -70,13 +72,15 @@ struct Scanner<'a> {
     open: Option<Statement>,
     levels: Vec<Level>,
     after_at_sign: bool,
+    /// Up to where lines were counted, and how many there were.
+    counted: (usize, usize),
 }
 
 /// Splits `text` into its statements. `;` ends a statement wherever it stands outside strings and comments, as nothing else
 /// in the language has one.
 pub(super) fn statements(text: &str) -> Vec<Statement> {
     let mut scanner =
-        Scanner { text, at: 0, statements: Vec::new(), open: None, levels: vec![Level::default()], after_at_sign: false };
+        Scanner { text, at: 0, statements: Vec::new(), open: None, levels: vec![Level::default()], after_at_sign: false, counted: (0, 1) };
     while scanner.step() {}
     if let Some(last) = scanner.open.take() {
         scanner.close(last);
@@ -86,7 +90,7 @@ pub(super) fn statements(text: &str) -> Vec<Statement> {
 
 /// Characters that show a reader something else than the engine reads: control characters, and those that change the
 /// direction of writing. Rules about such characters can be written with `\u{…}`.
-pub(super) fn misleading_characters(text: &str) -> Vec<Fault> {
+pub(super) fn misleading_characters(text: &str) -> Vec<Found> {
     let misleading = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
             || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -95,7 +99,7 @@ pub(super) fn misleading_characters(text: &str) -> Vec<Fault> {
         .filter(|(_, c)| misleading(*c))
         .take(10)
         .map(|(at, c)| {
-            Fault::at(text, at, format!("the character U+{:04X} is invisible or misleading", u32::from(c)))
+            Found::at(at, format!("the character U+{:04X} is invisible or misleading", u32::from(c)))
                 .helped("write it as an escape in a string, such as \\u{202e}, or remove it")
         })
         .collect()
@@ -125,6 +129,7 @@ impl Scanner<'_> {
             start,
             end: start,
             effect: usize::MAX,
+            line: 1,
             annotations: Vec::new(),
             depth: 0,
             too_deep: None,
@@ -219,6 +224,10 @@ impl Scanner<'_> {
         if statement.effect == usize::MAX {
             statement.effect = statement.start;
         }
+        let (from, line) = self.counted;
+        let between = self.text.get(from..statement.effect).unwrap_or_default();
+        statement.line = line + between.bytes().filter(|byte| *byte == b'\n').count();
+        self.counted = (statement.effect, statement.line);
         self.levels.clear();
         self.levels.push(Level::default());
         self.after_at_sign = false;

@@ -63,6 +63,12 @@ impl Verdict {
         }
     }
 
+    /// The decision with all its reasons, as a replay gives it.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
     /// The way it wanted to become visible.
     #[must_use]
     pub fn action(&self) -> Action {
