@@ -1,5 +1,7 @@
 //! The rules. Invariant: each is a function from a source to its faults, so that the self-tests can show it failing.
 
+use std::collections::BTreeMap;
+
 use proc_macro2::{Delimiter, TokenTree};
 
 use super::source::{Source, attribute_at, each_level, idents, is_ident, is_path_sign, is_punct};
@@ -148,7 +150,8 @@ pub fn ignored_tests(source: &Source) -> Vec<String> {
     faults
 }
 
-/// Migrations that no literal of the store names, and numbers that are missing or double. Names look like `0001_initial.sql`.
+/// Migrations that no literal of the store names, and numbers that are missing or double. Names look like `0001_initial.sql`, or
+/// `search/0001_documents.sql` for another database, whose numbers are its own. They come sorted.
 pub fn unlisted_migrations(migrations: &[String], store: &[Source]) -> Vec<String> {
     let mut literals = Vec::new();
     for source in store {
@@ -159,9 +162,13 @@ pub fn unlisted_migrations(migrations: &[String], store: &[Source]) -> Vec<Strin
         });
     }
     let mut faults = Vec::new();
-    for (index, name) in migrations.iter().enumerate() {
-        if !name.starts_with(&format!("{:04}_", index + 1)) {
-            faults.push(format!("schema/{name}: number {:04} is expected here", index + 1));
+    let mut numbers = BTreeMap::new();
+    for name in migrations {
+        let (database, file) = name.rsplit_once('/').unwrap_or(("", name));
+        let number = numbers.entry(database).or_insert(0);
+        *number += 1;
+        if !file.starts_with(&format!("{number:04}_")) {
+            faults.push(format!("schema/{name}: number {number:04} is expected here"));
         }
         if !literals.iter().any(|literal| literal.trim_matches(['"', 'r', '#']).ends_with(&format!("schema/{name}"))) {
             faults.push(format!("schema/{name}: no include_str! of it in src/store/"));

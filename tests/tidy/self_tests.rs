@@ -177,6 +177,8 @@ fn a_migration_that_is_not_listed_or_out_of_order_is_found() {
     assert_eq!(named(&["0001_initial.sql"]), 0);
     assert_eq!(named(&["0001_initial.sql", "0002_later.sql"]), 1);
     assert_eq!(named(&["0002_later.sql"]), 2);
+    assert_eq!(named(&["0001_initial.sql", "search/0001_words.sql"]), 1);
+    assert_eq!(named(&["0001_initial.sql", "search/0002_words.sql"]), 2);
 }
 
 #[test]
