@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proc_macro2::{Delimiter, TokenTree};
 
 use super::source::{Source, attribute_at, each_level, idents, is_ident, is_path_sign, is_punct};
-use super::{LINES_LIMIT, ROOMS};
+use super::{LINES_LIMIT, ONLY, ROOMS};
 
 /// Rooms named that the table does not allow, and names for the whole crate, behind which any room could hide.
 pub fn wrong_rooms(source: &Source) -> Vec<String> {
@@ -20,11 +20,17 @@ pub fn wrong_rooms(source: &Source) -> Vec<String> {
     for path in source.named_paths() {
         match path.segments.first().map(String::as_str) {
             None | Some("*") => faults.push(source.fault(path.line, &format!("{room} names the whole crate"))),
-            Some(named) if named == room || allowed.contains(&named) => {}
+            Some(named) if named == room || (allowed.contains(&named) && is_open(&room, named, path.segments.get(1))) => {}
             Some(named) => faults.push(source.fault(path.line, &format!("{room} may not name {named} ({})", path.segments.join("::")))),
         }
     }
     faults
+}
+
+/// Whether `room` may name this item of another room that it may name.
+fn is_open(room: &str, named: &str, item: Option<&String>) -> bool {
+    let only = ONLY.iter().find(|(from, to, _)| *from == room && *to == named);
+    only.is_none_or(|(_, _, items)| item.is_some_and(|item| items.contains(&item.as_str())))
 }
 
 /// Paths from one format into another. What lies directly in `src/formats/mod.rs` is common to all.
