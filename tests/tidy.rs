@@ -20,7 +20,6 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("logging", &["error", "config"]),
     ("domain", &["error"]),
     ("policy", &["error", "domain"]),
-    // Of `policy` only the verdict and the policy's digest: what a write has to record and to check again.
     ("store", &["error", "clock", "hop", "config", "domain", "policy"]),
     ("blobs", &["error", "clock", "hop", "domain"]),
     ("access", &["error", "clock", "hop", "config", "domain", "store"]),
@@ -47,6 +46,9 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
     ("main", &["*"]),
 ];
+
+/// What of a room may be named where not all of it may. The store records verdicts and checks again which policy made them.
+pub const ONLY: &[(&str, &str, &[&str])] = &[("store", "policy", &["Verdict", "policy_digest"])];
 
 /// The longest file, in lines.
 pub const LINES_LIMIT: usize = 400;

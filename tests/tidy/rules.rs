@@ -1,9 +1,11 @@
 //! The rules. Invariant: each is a function from a source to its faults, so that the self-tests can show it failing.
 
+use std::collections::BTreeMap;
+
 use proc_macro2::{Delimiter, TokenTree};
 
 use super::source::{Source, attribute_at, each_level, idents, is_ident, is_path_sign, is_punct};
-use super::{LINES_LIMIT, ROOMS};
+use super::{LINES_LIMIT, ONLY, ROOMS};
 
 /// Rooms named that the table does not allow, and names for the whole crate, behind which any room could hide.
 pub fn wrong_rooms(source: &Source) -> Vec<String> {
@@ -18,11 +20,17 @@ pub fn wrong_rooms(source: &Source) -> Vec<String> {
     for path in source.named_paths() {
         match path.segments.first().map(String::as_str) {
             None | Some("*") => faults.push(source.fault(path.line, &format!("{room} names the whole crate"))),
-            Some(named) if named == room || allowed.contains(&named) => {}
+            Some(named) if named == room || (allowed.contains(&named) && is_open(&room, named, path.segments.get(1))) => {}
             Some(named) => faults.push(source.fault(path.line, &format!("{room} may not name {named} ({})", path.segments.join("::")))),
         }
     }
     faults
+}
+
+/// Whether `room` may name this item of another room that it may name.
+fn is_open(room: &str, named: &str, item: Option<&String>) -> bool {
+    let only = ONLY.iter().find(|(from, to, _)| *from == room && *to == named);
+    only.is_none_or(|(_, _, items)| item.is_some_and(|item| items.contains(&item.as_str())))
 }
 
 /// Paths from one format into another. What lies directly in `src/formats/mod.rs` is common to all.
@@ -148,7 +156,8 @@ pub fn ignored_tests(source: &Source) -> Vec<String> {
     faults
 }
 
-/// Migrations that no literal of the store names, and numbers that are missing or double. Names look like `0001_initial.sql`.
+/// Migrations that no literal of the store names, and numbers that are missing or double. Names look like `0001_initial.sql`, or
+/// `search/0001_documents.sql` for another database, whose numbers are its own. They come sorted.
 pub fn unlisted_migrations(migrations: &[String], store: &[Source]) -> Vec<String> {
     let mut literals = Vec::new();
     for source in store {
@@ -159,9 +168,13 @@ pub fn unlisted_migrations(migrations: &[String], store: &[Source]) -> Vec<Strin
         });
     }
     let mut faults = Vec::new();
-    for (index, name) in migrations.iter().enumerate() {
-        if !name.starts_with(&format!("{:04}_", index + 1)) {
-            faults.push(format!("schema/{name}: number {:04} is expected here", index + 1));
+    let mut numbers = BTreeMap::new();
+    for name in migrations {
+        let (database, file) = name.rsplit_once('/').unwrap_or(("", name));
+        let number = numbers.entry(database).or_insert(0);
+        *number += 1;
+        if !file.starts_with(&format!("{number:04}_")) {
+            faults.push(format!("schema/{name}: number {number:04} is expected here"));
         }
         if !literals.iter().any(|literal| literal.trim_matches(['"', 'r', '#']).ends_with(&format!("schema/{name}"))) {
             faults.push(format!("schema/{name}: no include_str! of it in src/store/"));

@@ -62,6 +62,17 @@ fn what_the_table_allows_and_what_only_tests_compile_passes() {
 }
 
 #[test]
+fn the_store_names_of_the_policy_only_what_it_records() {
+    let texts = [
+        "use crate::policy::{Verdict, policy_digest};",
+        "use crate::policy::evaluate;",
+        "use crate::policy;",
+        "use crate::policy::{Verdict, Engine};",
+    ];
+    assert_eq!(counts(wrong_rooms, "src/store/steps.rs", &texts), [0, 1, 1, 1]);
+}
+
+#[test]
 fn code_after_a_test_module_is_still_seen() {
     let text = "#[cfg(test)]\n#[allow(dead_code)]\nmod tests { fn hidden() {} }\nuse crate::store::Store;";
     let source = Source::new("src/policy.rs", text);
@@ -177,6 +188,8 @@ fn a_migration_that_is_not_listed_or_out_of_order_is_found() {
     assert_eq!(named(&["0001_initial.sql"]), 0);
     assert_eq!(named(&["0001_initial.sql", "0002_later.sql"]), 1);
     assert_eq!(named(&["0002_later.sql"]), 2);
+    assert_eq!(named(&["0001_initial.sql", "search/0001_words.sql"]), 1);
+    assert_eq!(named(&["0001_initial.sql", "search/0002_words.sql"]), 2);
 }
 
 #[test]
