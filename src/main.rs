@@ -1,2 +1,3 @@
-//! x
+//! The program: reads the command line and runs it.
+
 fn main() {}

@@ -13,6 +13,7 @@ pub mod event;
 pub mod id;
 pub mod lifecycle;
 pub mod name;
+pub mod order;
 pub mod quarantine;
 pub mod repo;
 pub mod time;

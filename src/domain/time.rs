@@ -11,8 +11,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Time(i64);
 
-const EARLIEST_MS: i64 = -62_135_596_800_000;
-const LATEST_MS: i64 = 253_402_300_799_999;
+const EARLIEST_MS: i64 = -62_135_510_400_000;
+const LATEST_MS: i64 = 253_402_207_200_999;
 
 impl Time {
     /// The moment `ms` milliseconds after 1970; moments outside the years 1 to 9999 are moved to the nearest end.
