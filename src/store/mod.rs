@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use check::{CheckReport, check, check_audit};
-pub use drafts::NewEntry;
+pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter};
 pub use jobs::{Expectation, JobKind, JobRow, JobState, LeasedJob, Outcome, QueueLimits};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};
