@@ -293,7 +293,7 @@ def audit_rows(story):
     rows, cursor, headers = [], "", {"Authorization": f"Bearer {story.tokens['admin']}"}
     while cursor is not None:
         page = story.daemon.ask("GET", f"/v1/audit?limit=200{cursor and '&cursor=' + urllib.parse.quote(cursor)}", headers=headers).json
-        rows, cursor = rows + page["items"], page["nextCursor"]
+        rows, cursor = rows + page["items"], page.get("nextCursor")
     return rows
 
 
