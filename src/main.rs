@@ -1,3 +1,7 @@
-//! The program: reads the command line and runs it.
+//! The program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    artifortress::cli::run()
+}
