@@ -7,6 +7,7 @@ pub mod domain;
 pub mod error;
 pub mod hop;
 pub mod http;
+pub mod jobs;
 pub mod logging;
 pub mod policy;
 pub mod store;
