@@ -82,8 +82,6 @@ section! {
         group_commit_limit: usize = 64, 1..=4096;
         /// Writes that may wait; beyond them the answer is `unavailable`.
         writer_queue: usize = 1024, 1..=1_000_000;
-        /// Milliseconds to wait for a lock that another process holds on the database.
-        busy_timeout_ms: u32 = 5_000, 0..=600_000;
     }
 }
 

@@ -8,13 +8,16 @@
 
 pub mod access;
 pub mod candidate;
+pub mod coordinates;
 pub mod digest;
 pub mod event;
 pub mod id;
 pub mod lifecycle;
 pub mod name;
+pub mod order;
 pub mod quarantine;
 pub mod repo;
+pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;

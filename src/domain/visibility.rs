@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::access::{Permit, Promote, Read, Role, Write};
 use super::candidate::Reason;
-use super::id::QuarantineId;
+use super::id::{QuarantineId, VersionId};
 use super::lifecycle::State;
 use super::name::{Coordinates, RelativePath, RepoKey};
 use super::quarantine::QuarantineStatus;
@@ -147,16 +147,28 @@ impl<T> Sealed<T> {
             Sight::Gone => Err(Refusal::Absent),
         }
     }
+}
 
-    /// Whether a list for this permit may name it at all: readers see what is open, writers also drafts and what is
-    /// withheld, reviewers everything.
-    pub fn is_listed_for(&self, permit: &Permit<Read>) -> bool {
-        permit.repo_key() == &self.repo
-            && match decide(self.standing.state) {
-                Sight::Open => true,
-                Sight::Withheld | Sight::Unfinished => permit.roles().contains(Role::Write) || permit.roles().contains(Role::Promote),
-                Sight::Gone => permit.roles().contains(Role::Promote),
-            }
+impl Sealed<Version> {
+    /// The version's id, which says nothing of its content.
+    pub fn id(&self) -> VersionId {
+        self.content.id
+    }
+
+    /// Whether it is a distribution of the release at these coordinates.
+    pub fn is_of_version(&self, at: &Coordinates) -> bool {
+        self.content.coordinates.version_key() == at.version_key()
+    }
+
+    /// Its name and standing for a list, if a list for this permit may name it at all: readers see what is open, writers
+    /// also drafts and what is withheld, reviewers everything.
+    pub fn name_for(self, permit: &Permit<Read>) -> Option<(VersionId, Coordinates, Standing)> {
+        let is_listed = match decide(self.standing.state) {
+            Sight::Open => true,
+            Sight::Withheld | Sight::Unfinished => permit.roles().contains(Role::Write) || permit.roles().contains(Role::Promote),
+            Sight::Gone => permit.roles().contains(Role::Promote),
+        };
+        (is_listed && permit.repo_key() == &self.repo).then_some((self.content.id, self.content.coordinates, self.standing))
     }
 }
 
@@ -164,7 +176,7 @@ impl<T> Sealed<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
     /// All of it may be shown.
-    Visible(Visible<Release>),
+    Visible(Box<Visible<Release>>),
     /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
     Marked(Marked),
 }
@@ -190,7 +202,7 @@ impl Sealed<Release> {
             standing: self.standing.clone(),
         };
         match self.show(permit) {
-            Ok(visible) => Some(Listed::Visible(visible)),
+            Ok(visible) => Some(Listed::Visible(Box::new(visible))),
             Err(Refusal::Withheld(_)) => Some(Listed::Marked(mark)),
             Err(Refusal::Absent) => None,
         }

@@ -23,19 +23,23 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
-use crate::config;
 use crate::error::Result;
 use crate::store::{QueueLimits, Store};
 use worker::Worker;
 
-/// The limits of the queue that these settings give.
-#[must_use]
-pub fn limits(settings: &config::Jobs) -> QueueLimits {
-    QueueLimits {
-        batch: usize::try_from(settings.batch).unwrap_or(usize::MAX),
-        lease_ms: i64::from(settings.lease_seconds) * 1000,
-        max_attempts: settings.max_attempts,
-        backoff_ms: i64::from(settings.backoff_seconds) * 1000,
+/// How the queue is worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobSettings {
+    /// Batches that are worked on side by side.
+    pub workers: usize,
+    /// Batches, leases, attempts, delays.
+    pub limits: QueueLimits,
+}
+
+impl Default for JobSettings {
+    /// The defaults of `[jobs]`.
+    fn default() -> JobSettings {
+        JobSettings { workers: 2, limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 } }
     }
 }
 
@@ -48,19 +52,18 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts the relay, the workers and the housekeeping on the present runtime. They stop taking new work when `shutdown` is
-    /// cancelled; [`Jobs::stop`] waits for what they have begun.
+    /// Starts the relay, the workers and the housekeeping on the present runtime.
     #[must_use]
-    pub fn start(store: &Arc<Store>, blobs: &Blobs, settings: &config::Jobs, shutdown: &CancellationToken) -> Jobs {
-        let stop = shutdown.child_token();
-        let worker = Worker::new(Arc::clone(store), limits(settings));
+    pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
+        let stop = CancellationToken::new();
+        let worker = Worker::new(Arc::clone(&store), settings.limits);
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
         let housekeeping = vec![
-            tokio::spawn(housekeeping::keep_notes(Arc::clone(store), stop.clone())),
-            tokio::spawn(housekeeping::keep_stamps(Arc::clone(store), stop.clone())),
-            tokio::spawn(housekeeping::keep_uploads(Arc::clone(store), blobs.clone(), stop.clone())),
+            tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
         ];
-        Jobs { dispatcher, housekeeping, stop, store: Arc::clone(store) }
+        Jobs { dispatcher, housekeeping, stop, store }
     }
 
     /// Whether relay and workers are alive: for the readiness check.
@@ -86,8 +89,8 @@ impl Jobs {
 ///
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
-pub async fn drain_once(store: &Arc<Store>, settings: &config::Jobs) -> Result<()> {
-    let worker = Worker::new(Arc::clone(store), limits(settings));
+pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
+    let worker = Worker::new(Arc::clone(store), settings.limits);
     relay::drain(store, worker.limits()).await?;
     let batch = worker.claim().await?;
     worker.run(batch).await
@@ -98,8 +101,8 @@ pub async fn drain_once(store: &Arc<Store>, settings: &config::Jobs) -> Result<(
 ///
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
-pub async fn run_until_quiet(store: &Arc<Store>, settings: &config::Jobs) -> Result<()> {
-    let worker = Worker::new(Arc::clone(store), limits(settings));
+pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
+    let worker = Worker::new(Arc::clone(store), settings.limits);
     loop {
         rebuild::attend_or_log(store).await;
         relay::drain(store, worker.limits()).await?;

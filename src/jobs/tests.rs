@@ -10,7 +10,8 @@ use crate::domain::access::{Caller, Grants, Identity, Operator, Permit, Promote,
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::Event;
 use crate::domain::id::{RequestId, TokenId, VersionId};
-use crate::domain::name::{Coordinates, PackageName, PackageType};
+use crate::domain::coordinates::Coordinates;
+use crate::domain::name::{PackageName, PackageType};
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
 use crate::store::{Admission, Done, JobRow, Note, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
@@ -22,7 +23,7 @@ pub(super) struct World {
     pub(super) blobs: Blobs,
     pub(super) operator: Operator,
     pub(super) permit: Permit<Write>,
-    pub(super) settings: config::Jobs,
+    pub(super) settings: JobSettings,
 }
 
 fn engine() -> &'static CedarEngine {
@@ -50,7 +51,7 @@ impl World {
         let repo: Repo = store.write(&operator, create).await.unwrap();
         let permit = caller.permit(&Arc::new(repo)).unwrap();
         let blobs = Blobs::open_dir(directory.path()).unwrap();
-        World { directory, clock, store, blobs, operator, permit, settings: config::Jobs::default() }
+        World { directory, clock, store, blobs, operator, permit, settings: JobSettings::default() }
     }
 
     /// Ends the process and starts another on the same directory.
@@ -182,7 +183,7 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     let token = world.operator.caller().identity().token_id.unwrap();
     let insert = "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
     world.raw().execute(insert, params![token.to_string()]).unwrap();
-    let jobs = Jobs::start(&world.store, &world.blobs, &world.settings, &CancellationToken::new());
+    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
     assert!(jobs.is_running());
     let id = world.publish("demo", "1.0").await;
     let mut wakes = world.store.queue_wakes();
@@ -204,7 +205,7 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
 #[tokio::test]
 async fn drain_once_relays_and_works_a_single_batch() {
     let mut world = World::new().await;
-    world.settings.batch = 1;
+    world.settings.limits.batch = 1;
     let first = world.publish("one", "1.0").await;
     let second = world.publish("two", "1.0").await;
     drain_once(&world.store, &world.settings).await.unwrap();

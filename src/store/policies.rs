@@ -44,6 +44,16 @@ impl PolicySnapshot {
         instance.chain(self.repo.iter().map(|revision| (PolicyLevel::Repo, revision)))
     }
 
+    /// The snapshot with one more policy.
+    #[must_use]
+    pub fn with(mut self, (level, revision): (PolicyLevel, PolicyRevision)) -> PolicySnapshot {
+        match level {
+            PolicyLevel::Instance => self.instance = Some(revision),
+            PolicyLevel::Repo => self.repo = Some(revision),
+        }
+        self
+    }
+
     /// The levels with the digests of their texts, the instance's first.
     #[must_use]
     pub fn digests(&self) -> Vec<(PolicyLevel, Digest)> {

@@ -6,7 +6,7 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    let worker = Worker::new(Arc::clone(&world.store), crate::jobs::limits(&world.settings));
+    let worker = Worker::new(Arc::clone(&world.store), world.settings.limits);
     Dispatcher { worker, workers: 2, running: JoinSet::new(), index_retry_at: None }
 }
 
@@ -69,7 +69,7 @@ async fn an_index_that_cannot_be_made_is_tried_again_soon_and_not_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_publish_is_heard() {
     let world = World::new().await;
-    let jobs = Jobs::start(&world.store, &world.blobs, &world.settings, &CancellationToken::new());
+    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
     for number in 0..30 {
         let id = world.publish("demo", &format!("{number}.0")).await;
         let is_done = || world.jobs().iter().any(|job| job.subject_id == id.to_string() && job.state.as_str() == "completed");

@@ -23,7 +23,7 @@ fn add_versions(world: &World, count: u64) {
 }
 
 fn limits(world: &World) -> QueueLimits {
-    crate::jobs::limits(&world.settings)
+    world.settings.limits
 }
 
 fn found(world: &World) -> (u64, bool) {

@@ -12,7 +12,7 @@ use super::*;
 const MINUTES_MS: i64 = 60_000;
 
 fn worker(world: &World) -> Worker {
-    Worker::new(Arc::clone(&world.store), crate::jobs::limits(&world.settings))
+    Worker::new(Arc::clone(&world.store), world.settings.limits)
 }
 
 fn payload(id: &VersionId) -> String {
@@ -124,7 +124,7 @@ async fn an_unpublished_version_fails_with_growing_delays_and_a_publish_revives_
 }
 
 async fn relay(world: &World) {
-    crate::jobs::relay::drain(&world.store, &crate::jobs::limits(&world.settings)).await.unwrap();
+    crate::jobs::relay::drain(&world.store, &world.settings.limits).await.unwrap();
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn crashes_between_claim_and_completion_end_in_dead() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_workers_and_ten_publishers_do_every_job_once() {
     let mut world = World::new().await;
-    world.settings.batch = 7;
+    world.settings.limits.batch = 7;
     world.quiet().await;
     let world = Arc::new(world);
     let publishers: Vec<_> = (0..10)

@@ -1,0 +1,19 @@
+//! The JSON API, `/v1`. Invariant: each handler parses, calls one verb, and renders; its role stands in its signature.
+//!
+//! How to add an endpoint
+//! 1. a verb in `registry`, `quarantine` or `access`, if there is none yet;
+//! 2. a handler in the file of its subject: `async fn(Arc<App>, Proof, Request) -> Result<Reply>`;
+//! 3. a line in that file's `routes()`, with an example address;
+//! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
+//! 5. the role matrix in `tests/` shows the new line: review it.
+
+pub mod wire;
+
+use crate::app::App;
+use crate::http::Routes;
+
+/// Every route of the JSON API.
+#[must_use]
+pub fn routes() -> Routes<App> {
+    Routes::new()
+}

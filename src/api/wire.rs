@@ -1,0 +1,60 @@
+//! What all answers share: pages and their parameters. Invariant: a list never gives more than [`PAGE_LIMIT`] items.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::store::Page;
+
+/// Items of a page when `limit` is not given.
+pub const PAGE_DEFAULT: usize = 50;
+/// Items of a page at most.
+pub const PAGE_LIMIT: usize = 200;
+
+/// The parameters of every list. A list with filters has them in a struct of its own and calls [`page_limit`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Items wanted, 1 to [`PAGE_LIMIT`].
+    pub limit: Option<usize>,
+    /// `nextCursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// Items wanted.
+    ///
+    /// # Errors
+    /// `bad_request` outside 1 to [`PAGE_LIMIT`].
+    pub fn limit(&self) -> Result<usize> {
+        page_limit(self.limit)
+    }
+}
+
+/// Checks a `limit`.
+///
+/// # Errors
+/// `bad_request` outside 1 to [`PAGE_LIMIT`].
+pub fn page_limit(limit: Option<usize>) -> Result<usize> {
+    match limit {
+        None => Ok(PAGE_DEFAULT),
+        Some(limit) if (1..=PAGE_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::bad_request(format!("limit must be 1 to {PAGE_LIMIT}"))),
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PageBody<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; absent at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> PageBody<T> {
+    /// Renders each item of a page.
+    pub fn of<U>(page: Page<U>, render: impl Fn(U) -> T) -> PageBody<T> {
+        PageBody { items: page.items.into_iter().map(render).collect(), next_cursor: page.next_cursor }
+    }
+}

@@ -1,0 +1,95 @@
+//! The application: everything a handler works with. Invariant: `App::run` is a handler's only way to blocking work.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::access::{Identities, Tokens};
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::access::Caller;
+use crate::domain::id::RequestId;
+use crate::domain::name::RepoKey;
+use crate::domain::repo::Repo;
+use crate::error::Result;
+use crate::hop;
+use crate::http::{Application, HttpLimits};
+use crate::policy::Engine;
+use crate::quarantine::Review;
+use crate::registry::{Gate, GateLimits, Registry};
+use crate::store::Store;
+
+/// The parts of a running instance.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// Time, ids, secrets.
+    pub clock: Arc<dyn Clock>,
+    /// The verbs.
+    pub registry: Arc<Registry>,
+    /// The verbs of a reviewer.
+    pub review: Arc<Review>,
+    /// The verbs on tokens.
+    pub tokens: Arc<Tokens>,
+    identities: Identities,
+    limits: HttpLimits,
+}
+
+impl App {
+    /// Puts an instance together; `engine` judges at the gate.
+    #[must_use]
+    pub fn new(config: Config, clock: Arc<dyn Clock>, store: &Arc<Store>, blobs: &Blobs, engine: Arc<dyn Engine>) -> App {
+        let gate = Gate::new(engine, GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations });
+        let upload_expire_ms = i64::from(config.uploads.expire_hours) * 3_600_000;
+        let registry = Registry::new(Arc::clone(store), blobs.clone(), gate, upload_expire_ms);
+        let limits = HttpLimits {
+            header_read_timeout_ms: config.http.header_read_timeout_ms,
+            body_idle_timeout_ms: config.http.body_idle_timeout_ms,
+            drain_timeout_ms: config.http.drain_timeout_ms,
+            json_limit_bytes: config.http.json_limit_bytes,
+            max_connections: config.http.max_connections,
+            ..HttpLimits::default()
+        };
+        App {
+            clock,
+            registry: Arc::new(registry),
+            review: Arc::new(Review::new(Arc::clone(store), blobs.clone())),
+            tokens: Arc::new(Tokens::new(Arc::clone(store), config.tokens.default_ttl_days)),
+            identities: Identities::new(Arc::clone(store)),
+            limits,
+            config,
+        }
+    }
+
+    /// Runs blocking `work` on the blocking pool.
+    ///
+    /// # Errors
+    /// What `work` returns.
+    pub async fn run<T, F>(self: &Arc<Self>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&App) -> Result<T> + Send + 'static,
+    {
+        let app = Arc::clone(self);
+        hop::run(move || work(&app)).await
+    }
+}
+
+impl Application for App {
+    async fn authenticate(&self, authorization: Option<&HeaderValue>, request_id: RequestId) -> Result<Caller> {
+        self.identities.authenticate(authorization, request_id).await
+    }
+
+    async fn find_repo(&self, key: &RepoKey) -> Result<Option<Arc<Repo>>> {
+        self.identities.find_repo(key).await
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    fn limits(&self) -> &HttpLimits {
+        &self.limits
+    }
+}

@@ -1,0 +1,123 @@
+//! The command line. Invariant: exit codes are 0 done, 1 refused or failed, 2 usage; what a person reads goes to standard
+//! output, what went wrong to standard error.
+//!
+//! How to add a command
+//! 1. a variant of `Command` with its arguments and help;
+//! 2. a file with its function, which returns an `ExitCode`;
+//! 3. its line in `run`, in the README, and a test that types it.
+
+mod directory;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Flags};
+
+/// A package registry with a policy gate in it.
+#[derive(Debug, Parser)]
+#[command(name = "artifortress", version, about, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the registry (what happens without a command, too).
+    Serve {
+        #[command(flatten)]
+        flags: Flags,
+        /// Read the settings, report every fault, and exit.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
+    Verify {
+        #[command(flatten)]
+        flags: Flags,
+        /// Hash every blob again, too.
+        #[arg(long)]
+        blobs: bool,
+    },
+    /// Work on the audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Find any edit, gap or reorder in the trail; the daemon may be running.
+    Verify {
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            // Help and version come this way too, with code 0.
+            drop(message.print());
+            return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
+        }
+    };
+    let base = arguments.flags;
+    match arguments.command {
+        None => with_config(&base, serve::serve),
+        Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
+        Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
+        Some(Command::Verify { flags, blobs: false }) => with_config(&merged(base, flags), verify::database),
+        Some(Command::Verify { flags, blobs: true }) => with_config(&merged(base, flags), verify::database_and_blobs),
+        Some(Command::Audit { command: AuditCommand::Verify { flags } }) => with_config(&merged(base, flags), verify::audit),
+    }
+}
+
+/// Flags may stand before or after the command; those after it win.
+fn merged(base: Flags, flags: Flags) -> Flags {
+    Flags {
+        config: flags.config.or(base.config),
+        data_dir: flags.data_dir.or(base.data_dir),
+        listen: if flags.listen.is_empty() { base.listen } else { flags.listen },
+    }
+}
+
+fn with_config(flags: &Flags, command: fn(Config) -> ExitCode) -> ExitCode {
+    match Config::load(flags) {
+        Ok(config) => command(config),
+        Err(faults) => {
+            complain(&faults.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something to the person at the terminal.
+#[allow(clippy::print_stdout, reason = "the command line speaks here")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Says what went wrong.
+#[allow(clippy::print_stderr, reason = "the command line complains here")]
+fn complain(text: &str) {
+    eprintln!("artifortress: {text}");
+}
+
+/// Says what went wrong, with the cause: whoever starts the program may see it.
+fn complain_of(error: &crate::error::Error) -> ExitCode {
+    match error.cause() {
+        Some(cause) => complain(&format!("{error}\n  cause: {cause}")),
+        None => complain(&error.to_string()),
+    }
+    ExitCode::FAILURE
+}

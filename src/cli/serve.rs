@@ -1,0 +1,162 @@
+//! `serve`: starts the instance, prints what to try, and drains on SIGTERM or Ctrl-C. Invariant: what is printed works as
+//! it stands; the process exits 0 after a clean drain.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::directory::DataDirectory;
+use super::{complain_of, say};
+use crate::access::{Bootstrap, bootstrap};
+use crate::app::App;
+use crate::blobs::Blobs;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Listen};
+use crate::error::{Error, Result};
+use crate::http::{Router, Server};
+use crate::jobs::Jobs;
+use crate::policy::CedarEngine;
+use crate::store::{Store, StoreOptions};
+use crate::{logging, routes};
+
+/// Says that the settings are good and what they lead to.
+pub(super) fn check(config: Config) -> ExitCode {
+    say(&format!("the settings are good: data in {}, listening on {}", config.data_dir.display(), addresses(&config)));
+    ExitCode::SUCCESS
+}
+
+fn addresses(config: &Config) -> String {
+    config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Serves until it is told to stop.
+pub(super) fn serve(config: Config) -> ExitCode {
+    // Files are for this user alone, and no core file may hold a secret.
+    umask(Mode::from_bits_truncate(0o077));
+    let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let guard = match logging::start(&config.log) {
+        Ok(guard) => guard,
+        Err(error) => return complain_of(&error),
+    };
+    if let Err(cause) = no_core {
+        tracing::warn!(%cause, "core files cannot be switched off");
+    }
+    let served = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("artifortress")
+        .max_blocking_threads(64)
+        .build()
+        .map_err(|cause| Error::internal("starting the runtime", cause))
+        .and_then(|runtime| runtime.block_on(run(config)));
+    drop(guard);
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain_of(&error),
+    }
+}
+
+async fn run(config: Config) -> Result<()> {
+    let mut stop = StopSignals::listen()?;
+    let _directory = DataDirectory::open(&config.data_dir)?;
+    let listeners = bind(&config.listen).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = StoreOptions {
+        readers: config.store.readers,
+        group_limit: config.store.group_commit_limit,
+        queue_limit: config.store.writer_queue,
+        ..StoreOptions::at(&config.data_dir)
+    };
+    let store = Arc::new(Store::open(&options, Arc::clone(&clock))?);
+    let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
+    let token_file = config.bootstrap_token_file.as_deref();
+    let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;
+    let jobs = Jobs::start(Arc::clone(&store), blobs.clone(), job_settings(&config));
+    let data_dir = config.data_dir.clone();
+    let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
+    let router = Arc::new(Router::new(app, routes::table())?);
+    let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+    greet(&bound, &data_dir, first.as_ref());
+    let drained = Server::new(router, listeners).run(async move { stop.wait().await }).await;
+    if drained.cut > 0 {
+        tracing::warn!(connections = drained.cut, "connections were cut because they did not finish in time");
+    }
+    jobs.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn job_settings(config: &Config) -> crate::jobs::JobSettings {
+    let jobs = &config.jobs;
+    crate::jobs::JobSettings {
+        workers: jobs.workers,
+        limits: crate::store::QueueLimits {
+            batch: jobs.batch as usize,
+            lease_ms: i64::from(jobs.lease_seconds) * 1000,
+            max_attempts: jobs.max_attempts,
+            backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
+        },
+    }
+}
+
+async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let Listen::Tcp(address) = address else {
+            return Err(Error::bad_request(format!("listening on {address} is not served by this version; use a TCP address")));
+        };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|cause| Error::conflict(format!("cannot listen on {address}: {cause}; give another address with --listen")))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// What a person sees first. The first line is for programs too.
+fn greet(bound: &[SocketAddr], data_dir: &Path, first: Option<&Bootstrap>) {
+    for address in bound {
+        say(&format!("listening on http://{address}"));
+    }
+    say(&format!("data in {}", data_dir.display()));
+    let Some(address) = bound.first() else { return };
+    if let Some(first) = first {
+        say(&format!("admin token, shown this once: {}", first.secret.reveal()));
+        if let Some(file) = &first.file {
+            say(&format!("it is also in {} (mode 0600)", file.display()));
+        }
+    }
+    let token = format!("$(cat {})", data_dir.join("admin-token").display());
+    say("try:");
+    say(&format!("  export TOKEN={token}"));
+    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" http://{address}/v1/auth/whoami"));
+    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" -T ./hello.txt \"http://{address}/files/main/hello/1.0/hello.txt?publish\""));
+    say(&format!("  twine upload -u __token__ -p \"$TOKEN\" --repository-url http://{address}/pypi/main/legacy/ dist/*"));
+    say(&format!("  pip install --index-url http://{address}/pypi/main/simple/ NAME"));
+    say(&format!("  uv pip install --default-index http://{address}/pypi/main/simple/ NAME"));
+}
+
+/// SIGTERM and Ctrl-C, listened to from the very start, so that neither kills a half-made directory.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<StopSignals> {
+        let listen = |kind| signal(kind).map_err(|cause| Error::internal("listening to signals", cause));
+        Ok(StopSignals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("told to stop; finishing what is running"),
+            _ = self.interrupt.recv() => tracing::info!("interrupted; finishing what is running"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Review of what is held. Invariant: a held file leaves only through `inspect`, audited before its first byte; a release
+//! or rejection is one write with the version's own step.
+//!
+//! How to add
+//! * something a reviewer may do: an async function here that ends in `Store::write`.
+//! * something a reviewer may see: a method on `store::ReviewView`.
+
+use std::sync::Arc;
+
+use crate::blobs::Blobs;
+use crate::blobs::serve::Content;
+use crate::domain::access::{Permit, Promote};
+use crate::domain::candidate::{Decision, Reason};
+use crate::domain::event::{Event, Named};
+use crate::domain::id::{QuarantineId, VersionId};
+use crate::domain::name::RelativePath;
+use crate::domain::quarantine::{Ballot, QuarantineItem, QuarantineStatus};
+use crate::domain::version::{File, Release};
+use crate::domain::visibility::Held;
+use crate::error::{Error, Result};
+use crate::hop;
+use crate::store::{Done, Evaluation, Page, Store};
+
+/// Characters of a comment or reason.
+const WORDS_LIMIT: usize = 1000;
+
+/// The verbs of a reviewer.
+pub struct Review {
+    store: Arc<Store>,
+    blobs: Blobs,
+}
+
+/// One item with what a reviewer needs to judge it.
+pub struct Reviewed {
+    /// The item.
+    pub item: QuarantineItem,
+    /// The version, with its files.
+    pub release: Held<Release>,
+    /// The evaluation that held it; `None` for a hold by hand.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl Review {
+    /// Review of what `store` and `blobs` hold.
+    #[must_use]
+    pub fn new(store: Arc<Store>, blobs: Blobs) -> Review {
+        Review { store, blobs }
+    }
+
+    /// One page of a repo's items with their versions, newest first.
+    ///
+    /// # Errors
+    /// `bad_request` for a cursor of another list.
+    pub fn list(&self, permit: &Permit<Promote>, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<Reviewed>> {
+        let view = self.store.review(permit)?;
+        let page = view.items(status, limit, cursor)?;
+        let items = page.items.into_iter().map(|item| {
+            let release = view.release(&item.version_id)?;
+            Ok(Reviewed { item, release, evaluation: None })
+        });
+        Ok(Page { items: items.collect::<Result<_>>()?, next_cursor: page.next_cursor })
+    }
+
+    /// One item with its version, files and evaluation.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn get(&self, permit: &Permit<Promote>, id: &QuarantineId) -> Result<Reviewed> {
+        let view = self.store.review(permit)?;
+        let item = view.item(id)?;
+        let release = view.release(&item.version_id)?;
+        let evaluation = item.evaluation_id.map(|id| view.evaluation(&id)).transpose()?;
+        Ok(Reviewed { item, release, evaluation })
+    }
+
+    /// Opens a held file for inspection, after writing down who looks.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn inspect(&self, permit: &Permit<Promote>, id: QuarantineId, path: RelativePath) -> Result<(Held<File>, Content)> {
+        let (store, asked, wanted) = (Arc::clone(&self.store), permit.clone(), path.clone());
+        let (named, file) = hop::run(move || {
+            let view = store.review(&asked)?;
+            let release = view.release(&view.item(&id)?.version_id)?;
+            let named = Named { repo: release.version.repo.clone(), version_id: release.version.id, purl: release.version.coordinates.purl() };
+            let file = release.file(&wanted).ok_or_else(|| Error::not_found(format!("file {wanted} of quarantine item {id}")))?;
+            Ok((named, file))
+        })
+        .await?;
+        let event = Event::HoldInspected { quarantine_id: id, version: named, path: path.to_string() };
+        self.store.write(permit, move |_| Ok(Done::new((), event))).await?;
+        let content = self.blobs.inspect(&file).await?;
+        Ok((file, content))
+    }
+
+    /// Casts the caller's vote; one release resolves the item, two of different reviewers where the repo asks for that, one
+    /// rejection always.
+    ///
+    /// # Errors
+    /// `quarantine_resolved`; `forbidden` for the uploader under dual control; `conflict` for a second vote.
+    pub async fn vote(&self, permit: &Permit<Promote>, id: QuarantineId, ballot: Ballot, comment: Option<String>) -> Result<QuarantineItem> {
+        if let Some(comment) = &comment {
+            check_words("comment", comment)?;
+        }
+        let reviewing = permit.clone();
+        self.store.write(permit, move |tx| tx.vote(&reviewing, &id, ballot, comment.as_deref())).await
+    }
+
+    /// Holds a published version by hand.
+    ///
+    /// # Errors
+    /// `conflict` when it is not published.
+    pub async fn hold(&self, permit: &Permit<Promote>, id: VersionId, reason: &str) -> Result<QuarantineItem> {
+        check_words("reason", reason)?;
+        let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: reason.to_owned() };
+        let reviewing = permit.clone();
+        self.store.write(permit, move |tx| tx.hold(&reviewing, &id, &reason)).await
+    }
+}
+
+fn check_words(member: &str, words: &str) -> Result<()> {
+    if words.trim().is_empty() || words.chars().count() > WORDS_LIMIT || words.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Error::bad_request(format!("{member} must have 1 to {WORDS_LIMIT} characters and no control characters")));
+    }
+    Ok(())
+}

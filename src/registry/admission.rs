@@ -1,0 +1,248 @@
+//! THE DOOR IN. Invariant: every way to become visible runs the gate first and hands its verdict to the store, which checks
+//! that content and policies are still those judged; if they are not, the gate runs again.
+
+use std::sync::Arc;
+
+use super::Registry;
+use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
+use crate::domain::candidate::{Action, Decision, Reason};
+use crate::domain::event::{Event, Named};
+use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::name::Coordinates;
+use crate::domain::repo::Repo;
+use crate::domain::visibility::withheld;
+use crate::error::{Code, Error, Result};
+use crate::hop;
+use crate::policy::Verdict;
+use crate::store::{Admission, Done, Evaluation, NewEntry, Question};
+
+/// How often the gate runs again because content or policies changed meanwhile.
+const ROUNDS: usize = 4;
+
+/// How a version got in; a denial is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is visible.
+    Published {
+        /// The version.
+        version_id: VersionId,
+        /// The evaluation that allowed it.
+        evaluation_id: EvaluationId,
+    },
+    /// It was visible before, with the same content.
+    AlreadyPublished {
+        /// The version.
+        version_id: VersionId,
+    },
+    /// It is held for review.
+    Quarantined {
+        /// The version.
+        version_id: VersionId,
+        /// The evaluation that held it.
+        evaluation_id: EvaluationId,
+        /// The hold.
+        quarantine_id: QuarantineId,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+}
+
+/// A whole version brought by one native publish: what would be a draft, its entries and its manifest.
+#[derive(Debug, Clone)]
+pub struct Deposit {
+    /// Which version.
+    pub coordinates: Coordinates,
+    /// Its files; their blobs were given to this repo before.
+    pub entries: Vec<NewEntry>,
+    /// Its manifest, a JSON object.
+    pub manifest: Option<Vec<u8>>,
+}
+
+impl Registry {
+    /// Publishes a draft.
+    ///
+    /// # Errors
+    /// `policy_denied`; `policy_timeout` and `policy_error`, fail closed; `conflict` for a draft without files;
+    /// `quarantined_version` when it is held already.
+    pub async fn publish(&self, permit: &Permit<Write>, id: VersionId, hint: Option<Decision>) -> Result<Admitted> {
+        if let Some(published) = self.check_publishable(permit, id).await? {
+            return Ok(published);
+        }
+        self.enter(permit, id, Action::Publish, hint).await
+    }
+
+    /// Takes a tombstone back into view.
+    ///
+    /// # Errors
+    /// As for a publish; `conflict` past its retention or after a rejection.
+    pub async fn restore(&self, permit: &Permit<Write>, id: VersionId) -> Result<Admitted> {
+        self.enter(permit, id, Action::Restore, None).await
+    }
+
+    /// Makes a draft of a whole version and publishes it. A version that was published before with the same content is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// As for a publish; `conflict` when the coordinate is taken.
+    pub async fn deposit(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<Admitted> {
+        let id = self.draft_whole(permit, deposit).await?;
+        self.publish(permit, id, None).await
+    }
+
+    async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
+        let writing = permit.clone();
+        self.store
+            .write(permit, move |tx| {
+                let (version, reused) = tx.draft(&writing, &deposit.coordinates)?;
+                let id = version.id;
+                let named = tx.put_entries(&writing, &id, &deposit.entries)?;
+                let event = if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
+                let first_path = deposit.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
+                let mut done = Done::new(id, event).and(Event::EntriesSet { version: named, count: deposit.entries.len(), first_path });
+                if let Some(manifest) = &deposit.manifest {
+                    let (version, digest) = tx.put_manifest(&writing, &id, manifest)?;
+                    done = done.and(Event::ManifestSet { version, digest });
+                }
+                Ok(done)
+            })
+            .await
+    }
+
+    async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
+        let (store, permit) = (Arc::clone(&self.store), permit.clone());
+        hop::run(move || {
+            use crate::domain::lifecycle::State;
+            let view = store.author(&permit)?;
+            let dossier = view.dossier(&id)?;
+            match dossier.state() {
+                State::Draft if dossier.file_count() == 0 => {
+                    Err(Error::conflict(format!("{} has no files; put entries into the draft before publishing it", dossier.title())))
+                }
+                State::Draft => Ok(None),
+                State::Published => Ok(Some(Admitted::AlreadyPublished { version_id: id })),
+                State::Quarantined | State::Rejected => {
+                    let sealed = view.find_version(&id)?.ok_or_else(|| Error::not_found(format!("version {id}")))?;
+                    Err(withheld(sealed.standing(), Code::QuarantinedVersion, dossier.title()))
+                }
+                State::Tombstoned => Err(Error::conflict(format!("{} was taken back; restore it or publish a new version", dossier.title()))),
+            }
+        })
+        .await
+    }
+
+    async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
+        for _ in 0..ROUNDS {
+            let named = self.named(permit, id).await?;
+            let question = self.question(permit, permit.roles(), action, hint);
+            let (store, asked) = (Arc::clone(&self.store), permit.clone());
+            let judged = self.gate.judge(&named, question, move || store.author(&asked)?.dossier(&id)).await;
+            let verdict = self.recorded(permit, &named, action, judged).await?;
+            let writing = permit.clone();
+            let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
+            if let Some(admitted) = settled(admission, &named)? {
+                return Ok(admitted);
+            }
+        }
+        Err(too_restless())
+    }
+
+    /// Copies a visible version into another repo, through that repo's gate.
+    ///
+    /// # Errors
+    /// As for a publish; `conflict` when the target's coordinate is taken by other content.
+    pub async fn promote(&self, source: &Permit<Promote>, target: &Permit<Write>, id: VersionId) -> Result<Admitted> {
+        if source.repo_key() == target.repo_key() {
+            return Err(Error::bad_request("targetRepo must be another repo"));
+        }
+        for _ in 0..ROUNDS {
+            let (store, asked) = (Arc::clone(&self.store), source.reading());
+            let named = hop::run(move || {
+                let release = store.read(&asked)?.release(&id)?;
+                Ok(Named { repo: release.version.repo.clone(), version_id: id, purl: release.version.coordinates.purl() })
+            })
+            .await?;
+            let question = self.question(target, target.roles(), Action::Promote, None);
+            let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
+            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
+            let verdict = self.recorded(target, &named, Action::Promote, judged).await?;
+            let (from, to) = (source.clone(), target.clone());
+            let admission = self.store.write(target, move |tx| tx.promote(&from, &to, &verdict)).await?;
+            if let Some(admitted) = settled(admission, &named)? {
+                return Ok(admitted);
+            }
+        }
+        Err(too_restless())
+    }
+
+    /// Evaluates a version because somebody asks; one that the policy quarantines is held.
+    ///
+    /// # Errors
+    /// `not_found`; `policy_timeout` and `policy_error`, fail closed.
+    pub async fn evaluate(&self, permit: &Permit<Promote>, id: VersionId, action: Action, hint: Option<Decision>, reason: &str) -> Result<Evaluation> {
+        for _ in 0..ROUNDS {
+            let (store, asked) = (Arc::clone(&self.store), permit.clone());
+            let repo: Repo = permit.repo().clone();
+            let into = repo.clone();
+            let named = hop::run(move || Ok(store.review(&asked)?.dossier(&id, &into)?.named())).await?;
+            let question = self.question(permit, permit.roles(), action, hint);
+            let (store, asked) = (Arc::clone(&self.store), permit.clone());
+            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &repo)).await;
+            let verdict = self.recorded(permit, &named, action, judged).await?;
+            let (reviewing, reason) = (permit.clone(), reason.to_owned());
+            let evaluated = self.store.write(permit, move |tx| tx.evaluate(&reviewing, &verdict, &reason)).await?;
+            if let Some(evaluation_id) = evaluated {
+                let (store, asked) = (Arc::clone(&self.store), permit.clone());
+                return hop::run(move || store.review(&asked)?.evaluation(&evaluation_id)).await;
+            }
+        }
+        Err(too_restless())
+    }
+
+    async fn named(&self, permit: &Permit<Write>, id: VersionId) -> Result<Named> {
+        let (store, permit) = (Arc::clone(&self.store), permit.clone());
+        hop::run(move || Ok(store.author(&permit)?.dossier(&id)?.named())).await
+    }
+
+    fn question(&self, actor: &impl Acting, roles: Roles, action: Action, hint: Option<Decision>) -> Question {
+        Question { action, subject: actor.actor().subject, roles, asked_at: self.store.clock().now(), hint }
+    }
+
+    /// Passes a verdict on; a gate that could not decide leaves its audit row and nothing else.
+    async fn recorded(&self, actor: &impl Acting, named: &Named, action: Action, judged: Result<Verdict>) -> Result<Verdict> {
+        let error = match judged {
+            Ok(verdict) => return Ok(verdict),
+            Err(error) => error,
+        };
+        let event = match error.code() {
+            Code::PolicyTimeout => Event::PolicyTimedOut { version: named.clone(), action, timeout_ms: self.gate.budget_ms() },
+            Code::PolicyError => Event::PolicyFailed { version: named.clone(), action },
+            _ => return Err(error),
+        };
+        self.store.write(actor, move |_| Ok(Done::new((), event))).await?;
+        Err(error)
+    }
+}
+
+/// What the store did with a verdict; `None` when the gate must run again.
+fn settled(admission: Admission, named: &Named) -> Result<Option<Admitted>> {
+    match admission {
+        Admission::Published { version_id, evaluation_id } => Ok(Some(Admitted::Published { version_id, evaluation_id })),
+        Admission::AlreadyPublished { version_id } => Ok(Some(Admitted::AlreadyPublished { version_id })),
+        Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons } => {
+            Ok(Some(Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons }))
+        }
+        Admission::Denied { evaluation_id, reasons } => Err(denied(named, evaluation_id, &reasons)),
+        Admission::Stale => Ok(None),
+    }
+}
+
+fn denied(named: &Named, evaluation_id: EvaluationId, reasons: &[Reason]) -> Error {
+    let why = reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ");
+    Error::new(Code::PolicyDenied, format!("{} was denied: {why}; change the version or ask an administrator about the policy", named.purl))
+        .with("evaluationId", evaluation_id.to_string())
+        .with("reasons", serde_json::to_value(reasons).unwrap_or_default())
+}
+
+fn too_restless() -> Error {
+    Error::conflict("the version or the policy kept changing while it was judged; try again")
+}

@@ -1,0 +1,62 @@
+//! The verbs of the registry. Invariant: nothing becomes visible here but through `admission`, the one door in, which asks
+//! the gate first; nothing is read but through the views of the store.
+//!
+//! How to add
+//! * a way in: call `admission` with a new `Action`; there is no other method of the store that publishes.
+//! * a verb that reads: a plain function on `Registry`; the caller runs it by `App::run`.
+//! * a verb that writes: an async function that ends in `Store::write` with its `Event`.
+//! * a fact for policies: `policy::facts`, from the `Candidate`.
+
+mod admission;
+mod browse;
+mod gate;
+mod lifecycle;
+mod policies;
+mod repos;
+mod search;
+mod upload;
+
+use std::sync::Arc;
+
+pub use admission::{Admitted, Deposit};
+pub use browse::{Located, VersionSight};
+pub use gate::{Gate, GateLimits};
+pub use policies::{Replay, StoredPolicy};
+
+pub use upload::{BlobSource, Received, UploadStart};
+
+use crate::blobs::Blobs;
+use crate::domain::access::{Acting, Permit, Read};
+use crate::domain::visibility::{Refusal, Standing};
+use crate::error::{Code, Error};
+use crate::store::{Note, Store};
+
+/// The verbs, with what they work on.
+pub struct Registry {
+    store: Arc<Store>,
+    blobs: Blobs,
+    gate: Gate,
+    upload_expire_ms: i64,
+}
+
+impl Registry {
+    /// The registry over a store and its blobs, judged by `gate`; open uploads live `upload_expire_ms`.
+    #[must_use]
+    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, upload_expire_ms: i64) -> Registry {
+        Registry { store, blobs, gate, upload_expire_ms }
+    }
+
+    /// The error for a door that did not open; a blocked read is remembered for the audit.
+    fn refused(&self, permit: &Permit<Read>, refusal: Refusal, code: Code, what: &str) -> Error {
+        if let Refusal::Withheld(standing) = &refusal {
+            self.note_blocked(permit, standing, what);
+        }
+        refusal.into_error(code, what)
+    }
+
+    /// Remembers that somebody asked for something withheld.
+    pub fn note_blocked(&self, permit: &Permit<Read>, standing: &Standing, what: &str) {
+        let quarantine_id = standing.hold.as_ref().map(|hold| hold.quarantine_id);
+        self.store.note(&permit.actor(), Note::ReadBlocked { repo: permit.repo_key().clone(), resource: what.to_owned(), quarantine_id });
+    }
+}
