@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::app::App;
 use crate::domain::access::{Permit, Read, Write};
 use crate::domain::digest::Digest;
+use crate::domain::version::File;
+use crate::domain::visibility::Visible;
 use crate::error::{Code, Error, Result};
 use crate::http::{Method, Reply, Request, Routes};
 use crate::registry::Registry;
@@ -41,7 +43,7 @@ async fn put(app: Arc<App>, permit: Permit<Write>, request: Request) -> Result<R
 /// What there is under a digest for this caller.
 enum Found {
     /// A visible file.
-    File(Box<crate::domain::visibility::Visible<crate::domain::version::File>>),
+    File(Box<Visible<File>>),
     /// Bytes that the caller uploaded and nothing visible links yet: it may learn that they are there.
     Staged { size_bytes: u64 },
 }

@@ -50,7 +50,7 @@ pub fn page_limit(limit: Option<usize>) -> Result<usize> {
 pub struct PageBody<T> {
     /// The items.
     pub items: Vec<T>,
-    /// What to send as `cursor` for the next page; absent at the end.
+    /// What to send as `cursor` for the next page; `null` at the end.
     pub next_cursor: Option<String>,
 }
 
