@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::store::Page;
+use crate::registry::Page;
 
 /// Items of a page when `limit` is not given.
 pub const PAGE_DEFAULT: usize = 50;
