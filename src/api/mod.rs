@@ -7,6 +7,12 @@
 //! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
 //! 5. the role matrix in `tests/` shows the new line: review it.
 
+mod audit;
+mod evaluations;
+mod operations;
+mod policies;
+mod quarantine;
+mod search;
 pub mod wire;
 
 use crate::app::App;
@@ -16,4 +22,11 @@ use crate::http::Routes;
 #[must_use]
 pub fn routes() -> Routes<App> {
     Routes::new()
+        .join(policies::routes())
+        .join(evaluations::routes())
+        .join(quarantine::routes())
+        .join(search::routes())
+        .join(audit::routes())
+        .join(operations::routes())
 }
+
