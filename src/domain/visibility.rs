@@ -178,7 +178,7 @@ pub enum Listed {
     /// All of it may be shown.
     Visible(Box<Visible<Release>>),
     /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
-    Marked(Marked),
+    Marked(Box<Marked>),
 }
 
 /// What an index may say of a withheld release. It holds none of its content.
@@ -203,7 +203,7 @@ impl Sealed<Release> {
         };
         match self.show(permit) {
             Ok(visible) => Some(Listed::Visible(Box::new(visible))),
-            Err(Refusal::Withheld(_)) => Some(Listed::Marked(mark)),
+            Err(Refusal::Withheld(_)) => Some(Listed::Marked(Box::new(mark))),
             Err(Refusal::Absent) => None,
         }
     }
@@ -265,6 +265,11 @@ impl<T> Held<T> {
 }
 
 impl Held<Release> {
+    /// The proof for the version alone.
+    pub fn version(&self) -> Held<Version> {
+        Held { standing: self.standing.clone(), content: self.content.version.clone() }
+    }
+
     /// The proof for one file, for inspection.
     pub fn file(&self, path: &RelativePath) -> Option<Held<File>> {
         let file = self.content.files.iter().find(|file| file.path.key() == path.key())?;
