@@ -1,4 +1,7 @@
 //! The tests over the whole project, in one binary, so that it is linked once. A file per subject; test names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod leaks;
+mod plans;
+mod schema;
 mod tidy;

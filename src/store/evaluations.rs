@@ -113,26 +113,49 @@ pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -
 
 /// One page of a repo's evaluations, newest first.
 pub(super) fn list(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
-    let (before_at, before_id) = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
-    let sql = if filter.version_id.is_some() {
-        "SELECT * FROM evaluations
-         WHERE repo_key = :repo AND version_id = :version AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
-           AND (evaluated_at, evaluation_id) < (:at, :id)
-         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit"
-    } else {
-        "SELECT * FROM evaluations
-         WHERE repo_key = :repo AND :version IS NULL AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
-           AND (evaluated_at, evaluation_id) < (:at, :id)
-         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit"
+    let before = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
+    let mut found = match filter.version_id {
+        Some(version_id) => of_version(connection, repo, &version_id, filter, limit, &before)?,
+        None => of_repo(connection, repo, filter, limit, &before)?,
     };
-    let mut statement = connection.prepare_cached(sql)?;
+    found.sort_by(|a, b| (b.evaluated_at, b.id).cmp(&(a.evaluated_at, a.id)));
+    found.truncate(limit + 1);
+    Ok(Page::cut(found, limit, |evaluation| rows::time_cursor(evaluation.evaluated_at, evaluation.id)))
+}
+
+/// One ordered walk per action: each is answered from the index alone.
+fn of_version(connection: &Connection, repo: &RepoKey, version_id: &VersionId, filter: &EvaluationFilter, limit: usize, before: &(i64, String)) -> Result<Vec<Evaluation>> {
+    let mut found = Vec::new();
+    for action in Action::ALL.iter().filter(|each| filter.action.is_none_or(|wanted| wanted == **each)) {
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM evaluations
+             WHERE version_id = :version AND repo_key = :repo AND action = :action AND (:decision IS NULL OR decision = :decision)
+               AND (evaluated_at, evaluation_id) < (:at, :id)
+             ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit",
+        )?;
+        let evaluations = statement.query_map(
+            named_params! {":version": version_id.to_string(), ":repo": repo.as_str(), ":action": action.as_str(),
+                ":decision": filter.decision.map(Decision::as_str), ":at": before.0, ":id": before.1, ":limit": rows::stored(limit as u64 + 1)},
+            read,
+        )?;
+        found.extend(evaluations.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(found)
+}
+
+fn of_repo(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, before: &(i64, String)) -> Result<Vec<Evaluation>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM evaluations
+         WHERE repo_key = :repo AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
+           AND (evaluated_at, evaluation_id) < (:at, :id)
+         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit",
+    )?;
     let found = statement.query_map(
-        named_params! {":repo": repo.as_str(), ":version": filter.version_id.map(|id| id.to_string()), ":action": filter.action.map(Action::as_str),
-            ":decision": filter.decision.map(Decision::as_str), ":at": before_at, ":id": before_id, ":limit": rows::stored(limit as u64 + 1)},
+        named_params! {":repo": repo.as_str(), ":action": filter.action.map(Action::as_str), ":decision": filter.decision.map(Decision::as_str),
+            ":at": before.0, ":id": before.1, ":limit": rows::stored(limit as u64 + 1)},
         read,
     )?;
-    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Page::cut(found, limit, |evaluation| rows::time_cursor(evaluation.evaluated_at, evaluation.id)))
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 impl Write<'_> {
