@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod candidate;
+pub mod coordinates;
 pub mod digest;
 pub mod event;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod name;
 pub mod order;
 pub mod quarantine;
 pub mod repo;
+pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;

@@ -7,15 +7,15 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z, between the years 1 and 9999.
+/// A moment: milliseconds since 1970-01-01T00:00:00Z, from the year 1 to the end of 9998.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Time(i64);
 
 const EARLIEST_MS: i64 = -62_135_510_400_000;
-const LATEST_MS: i64 = 253_402_207_200_999;
+const LATEST_MS: i64 = 253_370_764_799_999;
 
 impl Time {
-    /// The moment `ms` milliseconds after 1970; moments outside the years 1 to 9999 are moved to the nearest end.
+    /// The moment `ms` milliseconds after 1970; moments outside that span are moved to the nearest end.
     #[must_use]
     pub fn from_unix_ms(ms: i64) -> Time {
         Time(ms.clamp(EARLIEST_MS, LATEST_MS))
@@ -81,6 +81,6 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-31T12:00:00.500Z");
         assert_eq!("2026-01-31T13:00:00+01:00".parse::<Time>().unwrap().to_string(), "2026-01-31T12:00:00.000Z");
         assert!("yesterday".parse::<Time>().is_err());
-        assert!(Time::from_unix_ms(i64::MAX).to_string().starts_with("9999-12-"));
+        assert_eq!(Time::from_unix_ms(i64::MAX).to_string(), "9998-12-31T23:59:59.999Z");
     }
 }

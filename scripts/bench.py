@@ -1,0 +1,357 @@
+"""The measurements of scripts/bench. Invariant: every figure says how often it was measured and how far the values lie apart,
+and every rate stands beside a baseline of the same run, because the machine alone explains half of any number."""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from daemon import Daemon, Fault
+
+MIB = 1 << 20
+REPO = "/v1/repos/main"
+DRAFTS = f"{REPO}/packages/versions/drafts"
+
+
+class Report:
+    """Prints each figure as one line and keeps it for the JSON line at the end."""
+
+    def __init__(self):
+        self.figures = {}
+
+    def add(self, name, unit, values, note=""):
+        ordered = sorted(values)
+        p90 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.9))]
+        figure = {"unit": unit, "median": statistics.median(ordered), "p90": p90, "min": ordered[0], "max": ordered[-1], "n": len(ordered)}
+        self.figures[name] = {**{key: round(value, 4) if isinstance(value, float) else value for key, value in figure.items()}, "note": note}
+        shown = {key: f"{figure[key]:,.{2 if figure[key] < 100 else 0}f}" for key in ("median", "p90", "min", "max")}
+        spread = f"p90 {shown['p90']}, min–max {shown['min']}–{shown['max']}" if len(ordered) > 1 else "once"
+        print(f"{name:<52} {shown['median']:>9} {unit:<9} {spread}, n {len(ordered)}{f'; {note}' if note else ''}", flush=True)
+        return figure["median"]
+
+
+class Client:
+    """One keep-alive connection with a token."""
+
+    def __init__(self, port, token):
+        self.port, self.headers = port, {"Authorization": f"Bearer {token}"}
+        self.connection, self.used = http.client.HTTPConnection("127.0.0.1", port, timeout=60), time.monotonic()
+
+    def ask(self, method, path, body=None, allowed=(200, 201)):
+        """One request; the parsed answer, or a fault when its status is not allowed."""
+        headers = self.headers
+        if isinstance(body, dict):
+            body, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
+        # The server closes what is idle for long; the next request opens it again.
+        if time.monotonic() - self.used > 5:
+            self.connection.close()
+        self.connection.request(method, path, body=body, headers=headers)
+        self.used = time.monotonic()
+        response = self.connection.getresponse()
+        data = response.read()
+        if response.status not in allowed:
+            raise Fault(f"{method} {path} was answered with {response.status} {response.reason}: {data[:600].decode('utf-8', 'replace')}")
+        return json.loads(data) if response.headers.get("Content-Type", "").startswith("application/json") else data
+
+    def prepare(self, name, content):
+        """Everything before the publish; returns the address of the draft."""
+        digest = digest_of(content)
+        version = self.ask("POST", DRAFTS, {"packageType": "generic", "packageName": name, "version": "1.0.0"})["versionId"]
+        address = f"{REPO}/packages/versions/{version}"
+        self.ask("PUT", f"{REPO}/blobs/{digest}", content)
+        self.link(address, f"{name}.bin", digest, len(content))
+        self.ask("PUT", f"{address}/manifest", {"license": "MIT", "description": f"the package {name}"})
+        return address
+
+    def link(self, address, path, digest, size):
+        self.ask("POST", f"{address}/entries", {"entries": [{"relativePath": path, "blobDigest": digest, "sizeBytes": size}]})
+
+    def publish(self, address):
+        answer = self.ask("POST", f"{address}/publish", {})
+        if answer["state"] != "published":
+            raise Fault(f"{address} was not published: {answer}")
+
+
+def digest_of(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def milliseconds(work):
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def memory(process_id, field):
+    """A line of the process's status, in MiB."""
+    for line in pathlib.Path(f"/proc/{process_id}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise Fault(f"the system does not tell {field} of process {process_id}")
+
+
+def reset_peak(process_id):
+    """Lets VmHWM start again from the present."""
+    pathlib.Path(f"/proc/{process_id}/clear_refs").write_text("5")
+
+
+def measure_disk(report, work, count):
+    """What one durable write costs here; a publish waits for at least one."""
+    with open(work / "probe", "wb", buffering=0) as probe:
+        def write():
+            probe.write(b"x" * 4096)
+            os.fsync(probe.fileno())
+        report.add("baseline: append 4 KiB and fsync", "ms", [milliseconds(write) for _ in range(count)])
+
+
+def measure_publish(report, client, count):
+    whole, alone = [], []
+    for number in range(count):
+        content = f"round trip {number} ".encode() * 64
+        began = time.perf_counter()
+        address = client.prepare(f"round-trip-{number}", content[:1024])
+        prepared = time.perf_counter()
+        client.publish(address)
+        ended = time.perf_counter()
+        whole.append((ended - began) * 1000)
+        alone.append((ended - prepared) * 1000)
+    report.add("draft, blob, entries, manifest, publish: 5 requests", "ms", whole, "one client, keep-alive")
+    report.add("publish alone", "ms", alone)
+
+
+def measure_search(report, client, count):
+    values = []
+    for number in range(count):
+        name = f"searchable{number}q{os.getpid()}"
+        address = client.prepare(name, name.encode())
+        client.publish(address)
+        began = time.perf_counter()
+        while not client.ask("GET", f"{REPO}/search/packages?q={name}")["items"]:
+            if time.perf_counter() - began > 10:
+                raise Fault(f"{name} was published and not found within 10 seconds")
+            time.sleep(0.0005)
+        values.append((time.perf_counter() - began) * 1000)
+    report.add("publish answered to found by search", "ms", values, "asked again every half millisecond")
+
+
+def in_parallel(works):
+    """Runs all at once; the seconds from a common start to the last end."""
+    faults, gate = [], threading.Barrier(len(works) + 1)
+
+    def run(work):
+        gate.wait()
+        try:
+            work()
+        except (Fault, OSError, http.client.HTTPException, LookupError, ValueError) as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    gate.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    if faults:
+        raise Fault(f"a client failed: {faults[0]!r}")
+    return time.perf_counter() - began
+
+
+def measure_concurrent(report, port, token, rounds, each, clients=8):
+    connections = [Client(port, token) for _ in range(clients)]
+    alone, whole = [], []
+    for turn in range(rounds):
+        def name(client, number, kind, turn=turn):
+            return f"parallel-{kind}-{turn}-{client}-{number}"
+        drafts = [[connections[client].prepare(name(client, number, "a"), name(client, number, "a").encode()) for number in range(each)]
+                  for client in range(clients)]
+        seconds = in_parallel([lambda client=client: [connections[client].publish(draft) for draft in drafts[client]] for client in range(clients)])
+        alone.append(clients * each / seconds)
+
+        def round_trips(client):
+            for number in range(each):
+                text = name(client, number, "b")
+                connections[client].publish(connections[client].prepare(text, text.encode()))
+        seconds = in_parallel([lambda client=client: round_trips(client) for client in range(clients)])
+        whole.append(clients * each / seconds)
+    report.add(f"publish alone, {clients} clients", "per s", alone, f"each value over {clients * each} publishes")
+    report.add(f"all 5 requests, {clients} clients", "per s", whole, "the Python client takes a good part of this")
+
+
+class Getter:
+    """The same GET over one connection, as cheaply as Python can: answers of one address have one length."""
+
+    def __init__(self, port, path, token):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        self.socket.sendall(self.request)
+        head, body = self.head(b"")
+        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+            raise Fault(f"GET {path} was answered with {head[:200]!r}")
+        size = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        while len(body) < size:
+            body += self.socket.recv(65536)
+        self.length = len(head) + 4 + size
+
+    def head(self, data):
+        while b"\r\n\r\n" not in data:
+            more = self.socket.recv(65536)
+            if not more:
+                raise Fault("the server closed the connection")
+            data += more
+        return data.split(b"\r\n\r\n", 1)
+
+    def rate(self, count):
+        """Requests per second over `count` of them."""
+        began = time.perf_counter()
+        for _ in range(count):
+            self.socket.sendall(self.request)
+            missing = self.length
+            while missing > 0:
+                got = len(self.socket.recv(65536))
+                if got == 0:
+                    raise Fault("the server closed the connection")
+                missing -= got
+            if missing < 0:
+                raise Fault("an answer was longer than the one before")
+        return count / (time.perf_counter() - began)
+
+
+def measure_reads(report, client, token, rounds, count):
+    content = os.urandom(1024)
+    client.publish(client.prepare("one-kibibyte", content))
+    live = Getter(client.port, "/health/live", token)
+    blob = Getter(client.port, f"{REPO}/blobs/{digest_of(content)}", token)
+    lives, blobs, ratios = [], [], []
+    for _ in range(rounds):
+        lives.append(live.rate(count))
+        blobs.append(blob.rate(count))
+        ratios.append(blobs[-1] / lives[-1])
+    report.add("baseline: GET /health/live, one connection", "per s", lives, f"each value over {count} requests")
+    report.add("GET of a 1 KiB blob, one connection", "per s", blobs, f"each value over {count} requests")
+    report.add("GET of a 1 KiB blob against the baseline", "ratio", ratios)
+
+
+def measure_large(report, daemon, client, size):
+    """One large upload and download: memory and throughput."""
+    pattern = bytes(range(256)) * (MIB // 256)
+    hasher = hashlib.sha256()
+    for _ in range(size // MIB):
+        hasher.update(pattern)
+    digest, process_id, label = f"sha256:{hasher.hexdigest()}", daemon.process.pid, f"{size // MIB} MiB"
+    reset_peak(process_id)
+    before = memory(process_id, "VmRSS")
+
+    def pieces():
+        for _ in range(size // MIB):
+            yield pattern
+
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=600)
+    began = time.perf_counter()
+    connection.request("PUT", f"{REPO}/blobs/{digest}", body=pieces(), headers={**client.headers, "Content-Length": str(size)})
+    response = connection.getresponse()
+    told = response.read()
+    upload = time.perf_counter() - began
+    if response.status not in (200, 201):
+        raise Fault(f"the upload was answered with {response.status}: {told[:600]!r}")
+    report.add(f"memory growth during an upload of {label}", "MiB", [memory(process_id, "VmHWM") - before], f"from {before:.1f} MiB")
+
+    version = client.ask("POST", DRAFTS, {"packageType": "generic", "packageName": "large", "version": "1.0.0"})["versionId"]
+    address = f"{REPO}/packages/versions/{version}"
+    client.link(address, "large.bin", digest, size)
+    client.publish(address)
+    reset_peak(process_id)
+    before = memory(process_id, "VmRSS")
+    began = time.perf_counter()
+    connection.request("GET", f"{REPO}/blobs/{digest}", headers=client.headers)
+    response = connection.getresponse()
+    buffer, received = bytearray(MIB), 0
+    while count := response.readinto(buffer):
+        received += count
+    download = time.perf_counter() - began
+    if (response.status, received) != (200, size):
+        raise Fault(f"the download was answered with {response.status} and {received} of {size} bytes")
+    report.add(f"memory growth during a download of {label}", "MiB", [memory(process_id, "VmHWM") - before], f"from {before:.1f} MiB")
+
+    path = next(daemon.data.glob(f"blobs/sha256/*/*{digest[-60:]}"), None)
+    if path is None:
+        raise Fault("the uploaded file is not where the data directory keeps blobs")
+    values = [milliseconds(lambda: subprocess.run(["sha256sum", path], stdout=subprocess.DEVNULL, check=True)) / 1000 for _ in range(3)]
+    baseline = report.add("baseline: sha256sum of the stored file", "MiB/s", [size / MIB / value for value in values])
+    report.add(f"upload of {label}, hashed and synced", "MiB/s", [size / MIB / upload], f"{size / MIB / upload / baseline:.2f} of sha256sum")
+    report.add(f"download of {label}", "MiB/s", [size / MIB / download], f"{size / MIB / download / baseline:.2f} of sha256sum")
+    report.figures["upload against sha256sum"] = round(size / MIB / upload / baseline, 4)
+    report.figures["download against sha256sum"] = round(size / MIB / download / baseline, 4)
+
+
+def measure_start(report, daemon, count):
+    starts, stops = [], []
+    for _ in range(count):
+        stops.append(milliseconds(daemon.stop))
+        if daemon.process.returncode != 0:
+            raise Fault(f"SIGTERM ended the daemon with exit code {daemon.process.returncode}")
+        starts.append(daemon.start() * 1000)
+    report.add("exec to ready, on the directory of this run", "ms", starts)
+    report.add("SIGTERM to the end", "ms", stops)
+
+
+def machine():
+    """What the figures depend on and how busy it is."""
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return f"{os.cpu_count()} processors, load average {load}, Python {sys.version.split()[0]}"
+
+
+def run(report, daemon, work, options):
+    quick = options.quick
+    first = daemon.start() * 1000
+    report.add("exec to ready, on an empty directory", "ms", [first])
+    time.sleep(3)
+    report.add("idle memory (RSS) 3 s after the first start", "MiB", [memory(daemon.process.pid, "VmRSS")])
+    token = (daemon.data / "admin-token").read_text().strip()
+    client = Client(daemon.port, token)
+    measure_disk(report, work, 20 if quick else 100)
+    measure_publish(report, client, 20 if quick else 200)
+    measure_search(report, client, 5 if quick else 30)
+    measure_concurrent(report, daemon.port, token, *((2, 5) if quick else (5, 25)))
+    measure_reads(report, client, token, *((3, 500) if quick else (7, 3000)))
+    measure_large(report, daemon, client, options.size_mib * MIB if options.size_mib else (128 if quick else 2048) * MIB)
+    measure_start(report, daemon, 3 if quick else 10)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures artifortress in a temporary directory; see scripts/bench.")
+    parser.add_argument("--binary", required=True, help="the artifortress binary, a release build")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions and a smaller upload")
+    parser.add_argument("--size-mib", type=int, help="the size of the large upload (default 2048, with --quick 128)")
+    options = parser.parse_args()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="artifortress-bench-"))
+    daemon, report, began = Daemon(options.binary, work), Report(), time.monotonic()
+    print(f"{options.binary}: {machine()}\nno policy is stored; client and server share the processors; the data lies in {work} (TMPDIR chooses another disk)\n", flush=True)
+    failed = 0
+    try:
+        run(report, daemon, work, options)
+    except (Fault, OSError, http.client.HTTPException, subprocess.SubprocessError, LookupError, ValueError) as fault:
+        failed = 1
+        print(f"\nbench: {fault if isinstance(fault, Fault) else repr(fault)}\n\n== The end of the daemon's log\n{daemon.log_tail()}", flush=True)
+    finally:
+        daemon.end()
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"\nOn noise: compare values of one run only; a wide min–max or a load average above {os.cpu_count() // 2} means that others were at work."
+          f"\nAfter {time.monotonic() - began:.0f} s: {machine()}")
+    print(json.dumps({"quick": options.quick, "complete": not failed, "figures": report.figures}, ensure_ascii=False))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
