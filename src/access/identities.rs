@@ -78,7 +78,7 @@ impl Identities {
             return Err(credentials::refused("this token has expired; ask for a new one"));
         }
         if let Some(token_id) = identity.token_id {
-            let _ = token_id; // note_token_use
+            self.store.note_token_use(token_id, now);
         }
         Ok(identity)
     }

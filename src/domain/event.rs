@@ -250,6 +250,12 @@ impl Event {
         }
     }
 
+    /// Whether jobs may be due after this of which no outbox event tells.
+    #[must_use]
+    pub fn touches_queue(&self) -> bool {
+        matches!(self, Event::JobRetried { .. } | Event::SearchRebuildRequested | Event::SearchResumed)
+    }
+
     /// Whether cached identities or repo settings may be out of date after this.
     #[must_use]
     pub fn touches_identity(&self) -> bool {

@@ -1,30 +1,116 @@
-//! Background work. Invariant: it stops when told to. The relay and the workers come with the next change.
+//! Background work. Invariant: whatever happens to this process, an event is handed on once, a job is worked on by whoever holds
+//! its lease, and nothing that waits is forgotten; while nothing waits, nothing runs.
+//!
+//! How to add a kind of job
+//! * its name: a variant of `store::JobKind`, and its text in the CHECK of a new migration of the table `jobs`.
+//! * what asks for it: a row of `task_of` in `store/outbox.rs`, for the kind of event.
+//! * its work: a file here with `run(&Arc<Store>, &[LeasedJob]) -> Vec<Outcome>`, called from `worker.rs`. It can run twice.
+//! * when it may not run: a line in `Worker::kinds`; such jobs wait and lose no attempts.
+//! * work without a queue, by time: a loop in `housekeeping.rs` that waits for a bell or for hours, never for moments.
+
+mod dispatcher;
+mod housekeeping;
+mod index_version;
+mod rebuild;
+mod relay;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
 use crate::blobs::Blobs;
+use crate::error::Result;
 use crate::store::{QueueLimits, Store};
+use worker::Worker;
 
 /// How the queue is worked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobSettings {
-    /// Workers side by side.
+    /// Batches that are worked on side by side.
     pub workers: usize,
     /// Batches, leases, attempts, delays.
     pub limits: QueueLimits,
 }
 
-/// The running tasks.
-pub struct Jobs;
+impl Default for JobSettings {
+    /// The defaults of `[jobs]`.
+    fn default() -> JobSettings {
+        JobSettings { workers: 2, limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 } }
+    }
+}
+
+/// The running background work of one data directory.
+pub struct Jobs {
+    dispatcher: JoinHandle<()>,
+    housekeeping: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+    store: Arc<Store>,
+}
 
 impl Jobs {
-    /// Starts them.
+    /// Starts the relay, the workers and the housekeeping on the present runtime.
     #[must_use]
-    pub fn start(_store: Arc<Store>, _blobs: Blobs, _settings: JobSettings) -> Jobs {
-        Jobs
+    pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
+        let stop = CancellationToken::new();
+        let worker = Worker::new(Arc::clone(&store), settings.limits);
+        let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
+        let housekeeping = vec![
+            tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
+        ];
+        Jobs { dispatcher, housekeeping, stop, store }
     }
 
-    /// Stops them.
-    #[allow(clippy::unused_async, reason = "waits for the tasks once there are any")]
-    pub async fn stop(self) {}
+    /// Whether relay and workers are alive: for the readiness check.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.dispatcher.is_finished()
+    }
+
+    /// Ends everything in order: batches that were begun are finished, what was noted is written. Call it after the last
+    /// request was answered, so that what the requests left behind is written too.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in self.housekeeping.into_iter().chain([self.dispatcher]) {
+            if let Err(cause) = task.await {
+                tracing::error!(%cause, "a background task ended badly");
+            }
+        }
+        housekeeping::flush(&self.store).await;
+    }
+}
+
+/// Relays what is due and works one batch of jobs. For tests and tools: it does not wait for anything.
+///
+/// # Errors
+/// What the store returns; a failure of a job is written into its row and is no error here.
+pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
+    let worker = Worker::new(Arc::clone(store), settings.limits);
+    relay::drain(store, worker.limits()).await?;
+    let batch = worker.claim().await?;
+    worker.run(batch).await
+}
+
+/// Relays and works until nothing is due at the clock's time, rebuilding the search index where that is needed. For tests and
+/// tools: it never sleeps.
+///
+/// # Errors
+/// What the store returns; a failure of a job is written into its row and is no error here.
+pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
+    let worker = Worker::new(Arc::clone(store), settings.limits);
+    loop {
+        rebuild::attend_or_log(store).await;
+        relay::drain(store, worker.limits()).await?;
+        let batch = worker.claim().await?;
+        if !batch.is_empty() {
+            worker.run(batch).await?;
+        } else if rebuild::advance_or_log(store, worker.limits()).await != rebuild::Progress::Made {
+            return Ok(());
+        }
+    }
 }

@@ -9,8 +9,9 @@ use super::write::{Bookkeeping, Done, Write};
 use crate::domain::access::Operator;
 use crate::domain::event::Event;
 use crate::domain::id::{JobId, LeaseToken};
-use crate::domain::lifecycle::text_enum;
+use crate::domain::lifecycle::{State, text_enum};
 use crate::domain::time::Time;
+use crate::domain::visibility::{Sight, decide};
 use crate::error::{Error, Result};
 
 text_enum! {
@@ -75,6 +76,8 @@ pub struct LeasedJob {
     pub expectation: Expectation,
     /// This attempt, from 1.
     pub attempt: u64,
+    /// How many it may have.
+    pub max_attempts: u64,
     /// The proof of the claim.
     pub lease: LeaseToken,
 }
@@ -86,6 +89,9 @@ pub enum Outcome {
     Completed,
     /// It failed with this code.
     Failed(String),
+    /// What it needs is not there now, by no fault of the job: it is tried again after the same delays as a failure, and
+    /// never dead for it.
+    Postponed(String),
 }
 
 /// One job as listed.
@@ -148,25 +154,32 @@ impl Bookkeeping<'_> {
         Ok(())
     }
 
-    /// Claims up to `limits.batch` due jobs, those whose lease expired too; each claim counts as an attempt. A job whose
-    /// attempts are used up is dead.
+    /// Claims up to `limits.batch` due jobs of these kinds, those whose lease expired too; each claim counts as an attempt.
+    /// A job whose attempts are used up is dead.
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn claim(&mut self, limits: &QueueLimits) -> Result<Vec<LeasedJob>> {
+    pub fn claim(&mut self, kinds: &[JobKind], limits: &QueueLimits) -> Result<Vec<LeasedJob>> {
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
         self.bury()?;
         let mut statement = self.connection().prepare_cached(
-            "SELECT job_id, kind, subject_id, expectation, attempts FROM jobs
+            "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs
              WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts
+               AND +kind IN (SELECT value FROM json_each(:kinds))
              ORDER BY due_at, job_id LIMIT :batch",
         )?;
-        let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(limits.batch as u64)}, |row| {
+        let parameters =
+            named_params! {":now": self.now().unix_ms(), ":kinds": rows::json_text(&kinds)?, ":batch": rows::stored(limits.batch as u64)};
+        let found = statement.query_map(parameters, |row| {
             Ok(LeasedJob {
                 id: rows::parse(row, "job_id")?,
                 kind: rows::parse(row, "kind")?,
                 subject_id: row.get("subject_id")?,
                 expectation: rows::parse(row, "expectation")?,
                 attempt: rows::unsigned(row, "attempts")? + 1,
+                max_attempts: rows::unsigned(row, "max_attempts")?,
                 lease: LeaseToken::new(self.uuid()),
             })
         })?;
@@ -187,13 +200,14 @@ impl Bookkeeping<'_> {
         Ok(claimed)
     }
 
-    /// Jobs whose last lease ran out without an outcome have no attempt left: each crash counted as one.
+    /// Jobs whose last lease ran out without an outcome have no attempt left: each crash counted as one. Only claimed jobs
+    /// can be such, and there are few of them; looking at every waiting one would cost each claim a walk over the backlog.
     fn bury(&self) -> Result<()> {
         self.connection()
             .prepare_cached(
                 "UPDATE jobs SET state = :dead, lease_token = NULL, lease_expires_at = NULL, last_error = coalesce(last_error, 'lease_expired'),
                      updated_at = :now
-                 WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts >= max_attempts",
+                 WHERE state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
             )?
             .execute(named_params! {":dead": JobState::Dead.as_str(), ":now": self.now().unix_ms()})?;
         Ok(())
@@ -205,38 +219,42 @@ impl Bookkeeping<'_> {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn finish(&mut self, job: &LeasedJob, outcome: &Outcome, limits: &QueueLimits, jitter: f64) -> Result<bool> {
-        let (state, due_at, error) = match outcome {
-            Outcome::Completed => (JobState::Completed, self.now(), None),
-            Outcome::Failed(code) if job.attempt >= u64::from(limits.max_attempts) => (JobState::Dead, self.now(), Some(code)),
-            Outcome::Failed(code) => (JobState::Failed, self.now().plus_ms(backoff_ms(limits.backoff_ms, job.attempt, jitter)), Some(code)),
+        let later = || self.now().plus_ms(backoff_ms(limits.backoff_ms, job.attempt, jitter));
+        let (state, due_at, attempts, error) = match outcome {
+            Outcome::Completed => (JobState::Completed, self.now(), job.attempt, None),
+            Outcome::Failed(code) if job.attempt >= job.max_attempts => (JobState::Dead, self.now(), job.attempt, Some(code)),
+            Outcome::Failed(code) => (JobState::Failed, later(), job.attempt, Some(code)),
+            Outcome::Postponed(code) => (JobState::Failed, later(), job.attempt.min(job.max_attempts.saturating_sub(1)), Some(code)),
         };
         let changed = self
             .connection()
             .prepare_cached(
-                "UPDATE jobs SET state = :state, due_at = :due, lease_token = NULL, lease_expires_at = NULL, last_error = :error, updated_at = :now
+                "UPDATE jobs SET state = :state, due_at = :due, attempts = :attempts, lease_token = NULL, lease_expires_at = NULL,
+                     last_error = :error, updated_at = :now
                  WHERE job_id = :id AND lease_token = :lease",
             )?
             .execute(named_params! {
-                ":state": state.as_str(), ":due": due_at.unix_ms(), ":error": error, ":now": self.now().unix_ms(), ":id": job.id.to_string(),
+                ":state": state.as_str(), ":due": due_at.unix_ms(), ":attempts": rows::stored(attempts), ":error": error, ":now": self.now().unix_ms(), ":id": job.id.to_string(),
                 ":lease": job.lease.to_string(),
             })?;
         Ok(changed > 0)
     }
 
-    /// Enqueues an index job for up to `batch` versions after `after`; returns the last one, or `None` at the end.
+    /// Enqueues an index job for up to `batch` versions after `after`, drafts left out: they were never in the index. Returns the
+    /// last one, or `None` at the end.
     ///
     /// # Errors
     /// Internal when SQLite fails.
     pub fn enqueue_rebuild(&mut self, after: &str, batch: usize, max_attempts: u32) -> Result<Option<String>> {
         let mut statement = self
             .connection()
-            .prepare_cached("SELECT version_id, state FROM versions WHERE version_id > :after ORDER BY version_id LIMIT :batch")?;
-        let found = statement.query_map(named_params! {":after": after, ":batch": rows::stored(batch as u64)}, |row| {
+            .prepare_cached("SELECT version_id, state FROM versions WHERE version_id > :after AND state <> :draft ORDER BY version_id LIMIT :batch")?;
+        let parameters = named_params! {":after": after, ":draft": State::Draft.as_str(), ":batch": rows::stored(batch as u64)};
+        let found = statement.query_map(parameters, |row| {
             Ok((row.get::<_, String>("version_id")?, rows::parse(row, "state")?))
         })?;
-        let versions: Vec<(String, crate::domain::lifecycle::State)> = found.collect::<rusqlite::Result<_>>()?;
+        let versions: Vec<(String, State)> = found.collect::<rusqlite::Result<_>>()?;
         for (id, state) in &versions {
-            use crate::domain::visibility::{Sight, decide};
             let expectation = if decide(*state) == Sight::Open { Expectation::Visible } else { Expectation::Hidden };
             self.enqueue(JobKind::SearchIndex, id, expectation, max_attempts)?;
         }
@@ -271,19 +289,22 @@ impl Store {
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |job| job.id.to_string()))
     }
 
-    /// When the next event or job is due; `None` when nothing waits.
+    /// When the next event, or job of these kinds, is due; `None` when nothing waits.
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn next_due(&self) -> Result<Option<Time>> {
+    pub fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Time>> {
         let connection = self.connection()?;
         let event: Option<i64> = connection
             .prepare_cached("SELECT due_at FROM outbox WHERE state = 'pending' ORDER BY due_at LIMIT 1")?
             .query_row([], |row| row.get(0))
             .optional()?;
         let job: Option<i64> = connection
-            .prepare_cached("SELECT due_at FROM jobs WHERE state IN ('pending', 'failed', 'processing') ORDER BY due_at LIMIT 1")?
-            .query_row([], |row| row.get(0))
+            .prepare_cached(
+                "SELECT due_at FROM jobs WHERE state IN ('pending', 'failed', 'processing') AND +kind IN (SELECT value FROM json_each(:kinds))
+                 ORDER BY due_at LIMIT 1",
+            )?
+            .query_row(named_params! {":kinds": rows::json_text(&kinds)?}, |row| row.get(0))
             .optional()?;
         Ok(event.into_iter().chain(job).min().map(Time::from_unix_ms))
     }
@@ -295,23 +316,27 @@ impl Write<'_> {
     /// # Errors
     /// `not_found`; `conflict` while a worker holds it.
     pub fn retry_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
+        if self.job(id)?.state == JobState::Processing {
+            return Err(Error::conflict(format!("job {id} is being worked on; try again when it is done")));
+        }
         self.set_job(id, JobState::Pending)?;
         Ok(Done::new(self.job(id)?, Event::JobRetried { job_id: *id }))
     }
 
-    /// Calls a job off.
+    /// Calls a waiting job off.
     ///
     /// # Errors
-    /// `not_found`; `conflict` while a worker holds it.
+    /// `not_found`; `conflict` while a worker holds it and when it has ended.
     pub fn cancel_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
+        let state = self.job(id)?.state;
+        if state != JobState::Pending && state != JobState::Failed {
+            return Err(Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str()));
+        }
         self.set_job(id, JobState::Cancelled)?;
         Ok(Done::new(self.job(id)?, Event::JobCancelled { job_id: *id }))
     }
 
     fn set_job(&self, id: &JobId, state: JobState) -> Result<()> {
-        if self.job(id)?.state == JobState::Processing {
-            return Err(Error::conflict(format!("job {id} is being worked on; try again when it is done")));
-        }
         self.connection()
             .prepare_cached("UPDATE jobs SET state = :state, attempts = 0, due_at = :now, updated_at = :now WHERE job_id = :id")?
             .execute(named_params! {":state": state.as_str(), ":now": self.now().unix_ms(), ":id": id.to_string()})?;

@@ -27,7 +27,10 @@ mod repos;
 mod review_view;
 mod rows;
 mod search;
+mod search_admin;
+mod search_documents;
 mod search_index;
+mod settings;
 mod steps;
 mod tokens;
 mod uploads;
@@ -38,6 +41,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use check::{CheckReport, check, check_audit};
@@ -52,7 +57,9 @@ pub use author_view::{AuthorView, Dossier, Question};
 pub use notes::Note;
 pub use rows::Page;
 pub use search::{SearchHit, SearchPage, SearchQuery};
-pub use search_index::{IndexState, SearchIndex};
+pub use search_admin::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
+pub use search_documents::Indexed;
+pub use search_index::{IndexCare, IndexFault, IndexState, SearchIndex};
 pub use steps::Admission;
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
@@ -91,8 +98,8 @@ pub struct Store {
     notes: notes::Notes,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
-    queue_wake: Arc<tokio::sync::Notify>,
-    search: SearchIndex,
+    queue_wake: Arc<watch::Sender<u64>>,
+    search: Arc<SearchIndex>,
 }
 
 impl Store {
@@ -106,10 +113,15 @@ impl Store {
         migrate::migrate(&mut connection, migrate::STATE)?;
         let readers = pool::open(&path, options.readers)?;
         let identity_generation = Arc::new(AtomicU64::new(1));
-        let queue_wake = Arc::new(tokio::sync::Notify::new());
-        let effects = writer::Shared { identity_generation: Arc::clone(&identity_generation), queue_wake: Arc::clone(&queue_wake) };
+        let queue_wake = Arc::new(watch::Sender::new(0));
+        let search = Arc::new(SearchIndex::new(&options.directory, Arc::clone(&queue_wake)));
+        search_admin::recall(&connection, &search)?;
+        let effects = writer::Shared {
+            identity_generation: Arc::clone(&identity_generation),
+            queue_wake: Arc::clone(&queue_wake),
+            search: Arc::clone(&search),
+        };
         let writer = writer::Writer::start(connection, Arc::clone(&clock), effects, options)?;
-        let search = SearchIndex::new(&options.directory);
         Ok(Store { readers, writer, notes: notes::Notes::default(), clock, identity_generation, queue_wake, search })
     }
 
@@ -168,9 +180,11 @@ impl Store {
         self.identity_generation.load(Ordering::SeqCst)
     }
 
-    /// Waits until a commit has put something into the outbox or the queue.
-    pub async fn queue_woken(&self) {
-        self.queue_wake.notified().await;
+    /// A channel that changes whenever a commit has put something into the outbox or the queue. Each receiver sees every
+    /// change: however many wait, no wake-up is lost. Mark it seen before looking at the queue, not after.
+    #[must_use]
+    pub fn queue_wakes(&self) -> watch::Receiver<u64> {
+        self.queue_wake.subscribe()
     }
 
     /// The derived index.

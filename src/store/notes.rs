@@ -1,8 +1,10 @@
-//! Refusals worth remembering that change nothing: failed logins and blocked reads. Invariant: a reader never waits for
-//! the writer; equal notes within a moment become one audit row with a count, and none is dropped.
+//! What readers leave behind and change nothing by: failed logins, blocked reads, the use of tokens. Invariant: a reader never
+//! waits for the writer; equal notes within a moment become one audit row with a count, and none is dropped.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::Store;
 use super::write::Done;
@@ -11,10 +13,14 @@ use crate::domain::event::Event;
 use crate::domain::id::QuarantineId;
 use crate::domain::name::{RepoKey, Subject};
 use crate::domain::id::TokenId;
+use crate::domain::time::Time;
 use crate::error::Result;
 
 /// Different notes kept before a flush is forced on the one who adds the next.
 const KEPT_LIMIT: usize = 4096;
+
+/// Stamps written in one transaction.
+const STAMPS_LIMIT: usize = 1000;
 
 /// A refusal to be remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,10 +52,15 @@ impl Note {
 
 type Key = (Subject, Option<TokenId>, Note);
 
-/// Notes waiting for the next flush: the first actor (with its request) and how often.
+/// What waits for the next flush: notes with their first actor (and its request) and how often, and when tokens were last
+/// used. Each has a bell for the one task that flushes it, so that an idle process looks at neither.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     waiting: Mutex<HashMap<Key, (Actor, u64)>>,
+    noted: Notify,
+    /// At most one for each token there is: only tokens that were found are stamped.
+    used: Mutex<HashMap<TokenId, Time>>,
+    token_used: Notify,
 }
 
 impl Store {
@@ -60,6 +71,7 @@ impl Store {
         let mut waiting = self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (actor.subject.clone(), actor.token_id, note);
         waiting.entry(key).or_insert((actor, 0)).1 += 1;
+        self.notes.noted.notify_one();
         waiting.len() >= KEPT_LIMIT
     }
 
@@ -81,9 +93,47 @@ impl Store {
                 let Err(error) = result else { continue };
                 let mut waiting = self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 waiting.entry(key.clone()).or_insert_with(|| (actor.clone(), 0)).1 += count;
+                self.notes.noted.notify_one();
                 failed = Some(error);
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Waits until something was noted. One task waits at a time; what was noted before it came is not missed.
+    pub async fn noted(&self) {
+        self.notes.noted.notified().await;
+    }
+
+    /// Remembers when a token was last used; it is on disk after the next [`Store::flush_token_use`]. Never waits for the
+    /// writer.
+    pub fn note_token_use(&self, token: TokenId, at: Time) {
+        let mut used = self.notes.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = used.entry(token).or_insert(at);
+        *latest = at.max(*latest);
+        self.notes.token_used.notify_one();
+    }
+
+    /// Waits until a token was used. One task waits at a time; what was used before it came is not missed.
+    pub async fn token_used(&self) {
+        self.notes.token_used.notified().await;
+    }
+
+    /// Writes when tokens were last used since the last flush.
+    ///
+    /// # Errors
+    /// As for [`Store::bookkeep`]; the stamps then wait for the next flush.
+    pub async fn flush_token_use(&self) -> Result<()> {
+        let taken: Vec<(TokenId, Time)> = std::mem::take(&mut *self.notes.used.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+        for group in taken.chunks(STAMPS_LIMIT) {
+            let stamps = group.to_vec();
+            let written = self.bookkeep(move |books| books.stamp_tokens(&stamps)).await;
+            if let Err(error) = written {
+                // Those already written are stamped once more, to the same time.
+                taken.iter().for_each(|(token, at)| self.note_token_use(*token, *at));
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }

@@ -17,6 +17,8 @@ use crate::error::Result;
 
 /// Milliseconds until a malformed event is looked at again.
 const MALFORMED_DELAY_MS: i64 = 300_000;
+/// What is written beside a malformed event.
+const MALFORMED_CODE: &str = "event_without_version_id";
 /// Looks at a malformed event before it is dead.
 const MALFORMED_ATTEMPTS: u64 = 5;
 
@@ -109,7 +111,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
 struct Due {
     seq: i64,
     kind: OutboxKind,
-    payload: String,
+    payload: Vec<u8>,
     attempts: u64,
 }
 
@@ -121,17 +123,20 @@ impl Bookkeeping<'_> {
     pub fn relay(&mut self, batch: usize, max_attempts: u32) -> Result<RelayReport> {
         let mut report = RelayReport::default();
         for event in self.due_events(batch)? {
-            match self.deliver(&event, max_attempts) {
-                Ok(()) => {
+            match task_of(&event) {
+                Ok(task) => {
+                    if let Some((kind, subject_id, expectation)) = task {
+                        self.enqueue(kind, &subject_id, expectation, max_attempts)?;
+                    }
                     self.set_delivered(event.seq)?;
                     report.delivered += 1;
                 }
-                Err(Malformed(what)) if event.attempts + 1 >= MALFORMED_ATTEMPTS => {
-                    self.put_off(&event, OutboxState::Dead, &what)?;
+                Err(Malformed) if event.attempts + 1 >= MALFORMED_ATTEMPTS => {
+                    self.put_off(&event, OutboxState::Dead)?;
                     report.dead += 1;
                 }
-                Err(Malformed(what)) => {
-                    self.put_off(&event, OutboxState::Pending, &what)?;
+                Err(Malformed) => {
+                    self.put_off(&event, OutboxState::Pending)?;
                     report.requeued += 1;
                 }
             }
@@ -144,23 +149,11 @@ impl Bookkeeping<'_> {
             "SELECT seq, kind, payload, attempts FROM outbox WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
         )?;
         let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(batch as u64)}, |row| {
-            Ok(Due { seq: row.get("seq")?, kind: rows::parse(row, "kind")?, payload: row.get("payload")?, attempts: rows::unsigned(row, "attempts")? })
+            // Bytes, so that a payload which is not even text is one malformed event and not the end of the round.
+            let payload = row.get_ref("payload")?.as_bytes()?.to_vec();
+            Ok(Due { seq: row.get("seq")?, kind: rows::parse(row, "kind")?, payload, attempts: rows::unsigned(row, "attempts")? })
         })?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
-    }
-
-    fn deliver(&mut self, event: &Due, max_attempts: u32) -> Result<(), Malformed> {
-        match event.kind {
-            OutboxKind::VersionPublished | OutboxKind::VersionQuarantined | OutboxKind::VersionReleased | OutboxKind::VersionRejected
-            | OutboxKind::VersionTombstoned | OutboxKind::VersionRestored => {
-                let payload: VersionPayload = serde_json::from_str(&event.payload).map_err(|_| Malformed("event_without_version_id".to_owned()))?;
-                let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
-                self.enqueue(JobKind::SearchIndex, &payload.version_id.to_string(), expectation, max_attempts)
-                    .map_err(|error| Malformed(format!("enqueue_failed: {error:?}")))
-            }
-            // Nobody here waits for these yet; they are consumed, so that they do not inflate the backlog.
-            OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(()),
-        }
     }
 
     fn set_delivered(&self, seq: i64) -> Result<()> {
@@ -170,18 +163,32 @@ impl Bookkeeping<'_> {
         Ok(())
     }
 
-    fn put_off(&self, event: &Due, state: OutboxState, what: &str) -> Result<()> {
+    fn put_off(&self, event: &Due, state: OutboxState) -> Result<()> {
         self.connection()
             .prepare_cached("UPDATE outbox SET state = :state, attempts = attempts + 1, due_at = :due, last_error = :error WHERE seq = :seq")?
             .execute(named_params! {
-                ":state": state.as_str(), ":due": self.now().plus_ms(MALFORMED_DELAY_MS).unix_ms(), ":error": what, ":seq": event.seq,
+                ":state": state.as_str(), ":due": self.now().plus_ms(MALFORMED_DELAY_MS).unix_ms(), ":error": MALFORMED_CODE, ":seq": event.seq,
             })?;
         Ok(())
     }
 }
 
-/// Why an event cannot be handed on.
-struct Malformed(String);
+/// The event names no version; a fault of the event, never of the disk.
+struct Malformed;
+
+/// The job that an event asks for, if anybody waits for its kind.
+fn task_of(event: &Due) -> Result<Option<(JobKind, String, Expectation)>, Malformed> {
+    match event.kind {
+        OutboxKind::VersionPublished | OutboxKind::VersionQuarantined | OutboxKind::VersionReleased | OutboxKind::VersionRejected
+        | OutboxKind::VersionTombstoned | OutboxKind::VersionRestored => {
+            let payload: VersionPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
+            let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
+            Ok(Some((JobKind::SearchIndex, payload.version_id.to_string(), expectation)))
+        }
+        // Nobody here waits for these yet; they are consumed, so that they do not inflate the backlog.
+        OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(None),
+    }
+}
 
 impl Store {
     /// One page of events, newest first.

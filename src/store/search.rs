@@ -3,8 +3,8 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use super::search_index::IndexState;
-use super::{Store, connection, migrate, rows, versions};
+use super::search_index::{IndexFault, IndexState};
+use super::{Store, rows, versions};
 use crate::domain::access::{Permit, Read};
 use crate::domain::lifecycle::State;
 use crate::domain::name::PackageType;
@@ -58,16 +58,24 @@ impl Store {
         }
         let repos: Vec<&str> = permits.iter().map(|permit| permit.repo_key().as_str()).collect();
         let repos = rows::json_text(&repos)?;
-        if self.search.state() == IndexState::Ready {
-            match self.search_words(permits, query, &repos) {
+        // Read first: it names the file that a fault is found in.
+        let generation = self.search.generation();
+        match self.search.state() {
+            IndexState::Ready | IndexState::Unavailable => match self.search_words(permits, query, &repos) {
                 Ok(page) => return Ok(page),
-                Err(cause) => tracing::warn!(?cause, "the search index cannot be read; the catalogue answers"),
-            }
+                Err(IndexFault::Lost(cause)) if self.search.doubt(generation) => {
+                    tracing::warn!(?cause, "the search index is lost; the catalogue answers until it is made anew");
+                }
+                Err(IndexFault::Lost(cause) | IndexFault::Unavailable(cause)) => {
+                    tracing::debug!(?cause, "the search index cannot be read; the catalogue answers");
+                }
+            },
+            IndexState::Paused | IndexState::Rebuilding => {}
         }
         self.search_names(permits, query, &repos)
     }
 
-    fn search_words(&self, permits: &[Permit<Read>], query: &SearchQuery, repos: &str) -> Result<SearchPage> {
+    fn search_words(&self, permits: &[Permit<Read>], query: &SearchQuery, repos: &str) -> Result<SearchPage, IndexFault> {
         let Some(words) = match_expression(&query.text) else {
             return Ok(SearchPage { items: Vec::new(), total_count: 0, degraded: false });
         };
@@ -134,11 +142,8 @@ impl Store {
     }
 
     /// A connection to the index with the catalogue attached, both read-only.
-    fn open_search(&self) -> Result<Connection> {
-        let search = connection::open_reader(self.search.path())?;
-        if migrate::version_of(&search)? != migrate::newest(migrate::SEARCH) {
-            return Err(Error::internal("opening the search index", "its schema is not this program's"));
-        }
+    fn open_search(&self) -> Result<Connection, IndexFault> {
+        let search = self.search.open_reader()?;
         let state = self.search.path().with_file_name("state.db");
         search.execute("ATTACH DATABASE ?1 AS state", [format!("file:{}?mode=ro", uri_path(&state))])?;
         Ok(search)

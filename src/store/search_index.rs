@@ -1,20 +1,27 @@
-//! `search.db`, the derived index. Invariant: it never takes part in a transaction of `state.db`; losing it loses nothing;
-//! one writer at a time re-reads each version inside its lock, so an older answer never overwrites a newer one.
+//! `search.db`, the derived index. Invariant: it never takes part in a transaction of `state.db`; losing it loses nothing; a
+//! file that this program did not write whole is never asked and never patched, but made anew.
 
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::watch;
 
-use super::{Store, connection, migrate, versions};
-use crate::domain::id::VersionId;
-use crate::domain::version::Release;
-use crate::domain::visibility::{Sight, decide};
-use crate::error::Result;
+use super::{connection, migrate};
+use crate::error::{Error, Result};
 
-/// Bytes of a description that are indexed.
-const TEXT_LIMIT_BYTES: usize = 16 * 1024;
+/// `application_id` of an index that is being filled: "aft0".
+const FILLING: i64 = 0x6166_7430;
+/// `application_id` of an index that holds every visible version: "aft1".
+const COMPLETE: i64 = 0x6166_7431;
+/// How every SQLite file begins.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The index is worked on in the background and asked in the foreground; neither waits long for a stranger's lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whether the index can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +32,7 @@ pub enum IndexState {
     Paused,
     /// It is being filled again.
     Rebuilding,
-    /// It is missing or cannot be read; the next index job makes a new one.
+    /// It is missing; the jobs make a new one.
     Unavailable,
 }
 
@@ -42,30 +49,108 @@ impl IndexState {
     }
 }
 
+/// Why the index cannot be used.
+#[derive(Debug)]
+pub enum IndexFault {
+    /// It is missing, damaged or of another schema: only a new one helps.
+    Lost(Error),
+    /// It is locked, not writable, or its disk is full: only waiting helps.
+    Unavailable(Error),
+}
+
+impl IndexFault {
+    fn lost(what: &str) -> IndexFault {
+        IndexFault::Lost(Error::internal("using the search index", what))
+    }
+
+    fn of_file(cause: std::io::Error) -> IndexFault {
+        match cause.kind() {
+            ErrorKind::NotFound => IndexFault::lost("it is missing"),
+            _ => IndexFault::Unavailable(Error::internal("looking at the search index", cause)),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for IndexFault {
+    /// No words from outside become part of a statement's text: a statement that does not compile meets a foreign schema, a
+    /// broken constraint an index that contradicts itself.
+    fn from(cause: rusqlite::Error) -> IndexFault {
+        let is_lost = matches!(&cause, rusqlite::Error::SqlInputError { .. })
+            || matches!(
+                cause.sqlite_error_code(),
+                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation)
+            );
+        if is_lost { IndexFault::Lost(cause.into()) } else { IndexFault::Unavailable(cause.into()) }
+    }
+}
+
+/// What the jobs should do about the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexCare {
+    /// Nothing.
+    Nothing,
+    /// See whether it is whole.
+    Inspect,
+    /// Make a new one in place of this generation.
+    Renew(u64),
+}
+
 /// The handle of the index file and its one writing connection.
 pub struct SearchIndex {
     path: PathBuf,
-    writer: Mutex<Option<Connection>>,
+    writer: Mutex<Option<Open>>,
     paused: AtomicBool,
     rebuilding: AtomicBool,
+    /// Counts the files that this process made.
+    generation: AtomicU64,
+    /// The size of the file when it was last written; SQLite never shortens it.
+    written_bytes: AtomicU64,
+    care: Mutex<IndexCare>,
+    queue_wake: Arc<watch::Sender<u64>>,
+    /// Held by whoever begins or ends a rebuild.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
-/// What one batch did to the index.
+/// The writing connection and the file it was opened on.
+struct Open {
+    connection: Connection,
+    file: FileMark,
+}
+
+/// What tells one file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indexed {
-    /// The version is visible and in the index.
-    Present,
-    /// The version is not visible and not in the index.
-    Absent,
+struct FileMark {
+    device: u64,
+    inode: u64,
+}
+
+impl FileMark {
+    /// Looks at the file and its size in bytes; one that does not begin as SQLite files do is lost.
+    fn of(path: &Path) -> Result<(FileMark, u64), IndexFault> {
+        let mut file = std::fs::File::open(path).map_err(IndexFault::of_file)?;
+        let metadata = file.metadata().map_err(IndexFault::of_file)?;
+        let mut magic = [0_u8; MAGIC.len()];
+        match file.read_exact(&mut magic) {
+            Ok(()) if &magic == MAGIC => Ok((FileMark { device: metadata.dev(), inode: metadata.ino() }, metadata.len())),
+            Ok(()) => Err(IndexFault::lost("it is no SQLite file")),
+            Err(cause) if cause.kind() == ErrorKind::UnexpectedEof => Err(IndexFault::lost("it was cut short")),
+            Err(cause) => Err(IndexFault::of_file(cause)),
+        }
+    }
 }
 
 impl SearchIndex {
-    pub(super) fn new(directory: &Path) -> SearchIndex {
+    pub(super) fn new(directory: &Path, queue_wake: Arc<watch::Sender<u64>>) -> SearchIndex {
         SearchIndex {
             path: directory.join("search.db"),
             writer: Mutex::new(None),
             paused: AtomicBool::new(false),
             rebuilding: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
+            care: Mutex::new(IndexCare::Inspect),
+            queue_wake,
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -88,18 +173,117 @@ impl SearchIndex {
         }
     }
 
-    /// Stops or starts asking and filling it.
-    pub fn set_paused(&self, state: IndexState) {
+    /// Whether an administrator stopped it: nothing is to be asked of it or written into it.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is being filled again; true too while that is paused.
+    #[must_use]
+    pub fn is_rebuilding(&self) -> bool {
+        self.rebuilding.load(Ordering::SeqCst)
+    }
+
+    /// Which of the files made by this process it is; read before the index is used, it names the one a fault was met in.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Stops (`Paused`) or starts asking and filling it.
+    pub(super) fn set_paused(&self, state: IndexState) {
         self.paused.store(state == IndexState::Paused, Ordering::SeqCst);
     }
 
-    /// Says that it is being filled again, or is full.
-    pub fn set_rebuilding(&self, state: IndexState) {
+    /// Says that it is being filled again (`Rebuilding`), or is full.
+    pub(super) fn set_rebuilding(&self, state: IndexState) {
         self.rebuilding.store(state == IndexState::Rebuilding, Ordering::SeqCst);
     }
 
-    /// Throws the file away: after corruption, or to start a rebuild from nothing.
-    pub fn discard(&self) {
+    /// Has the jobs make a new file in place of the present one, and wakes them.
+    pub(super) fn request_renewal(&self) {
+        self.renew_later(self.generation());
+    }
+
+    /// Tells the jobs that this generation was found lost, and wakes them. Returns whether that was news.
+    pub(super) fn doubt(&self, generation: u64) -> bool {
+        let is_news = generation == self.generation() && !matches!(*self.care(), IndexCare::Renew(_));
+        if is_news {
+            self.renew_later(generation);
+        }
+        is_news
+    }
+
+    fn renew_later(&self, generation: u64) {
+        *self.care() = IndexCare::Renew(generation);
+        self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What is to be done about the index; asking takes the order on.
+    #[must_use]
+    pub fn take_care(&self) -> IndexCare {
+        std::mem::replace(&mut *self.care(), IndexCare::Nothing)
+    }
+
+    /// Gives back an order that could not be carried out, unless a newer one came.
+    pub fn return_care(&self, order: IndexCare) {
+        let mut care = self.care();
+        if *care == IndexCare::Nothing {
+            *care = order;
+        }
+    }
+
+    fn care(&self) -> MutexGuard<'_, IndexCare> {
+        self.care.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` with the one writing connection; after a fault the connection is closed, which undoes what was open.
+    pub(super) fn with_writer<T>(&self, work: impl FnOnce(&Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = writer.take();
+        let file = self.look()?;
+        let connection = match held {
+            Some(open) if open.file == file => open.connection,
+            // Another file lies there now; what we held is a ghost.
+            Some(_) | None => self.open_existing()?,
+        };
+        let value = work(&connection)?;
+        let file = self.look()?;
+        *writer = Some(Open { connection, file });
+        Ok(value)
+    }
+
+    /// Looks at the file; one that is shorter than it was written is lost, though its log may hide that for a while.
+    fn look(&self) -> Result<FileMark, IndexFault> {
+        // Read first: the file may grow meanwhile, and must not look cut for that.
+        let written_bytes = self.written_bytes.load(Ordering::SeqCst);
+        let (file, size_bytes) = FileMark::of(&self.path)?;
+        if size_bytes < written_bytes {
+            return Err(IndexFault::lost("it was cut short"));
+        }
+        self.written_bytes.fetch_max(size_bytes, Ordering::SeqCst);
+        Ok(file)
+    }
+
+    fn open_existing(&self) -> Result<Connection, IndexFault> {
+        let connection = connection::open_writer(&self.path)?;
+        connection.busy_timeout(LOCK_PATIENCE)?;
+        check_schema(&connection)?;
+        Ok(connection)
+    }
+
+    /// A connection that only reads, on an index that is whole.
+    pub(super) fn open_reader(&self) -> Result<Connection, IndexFault> {
+        self.look()?;
+        let connection = connection::open_reader(&self.path)?;
+        connection.busy_timeout(LOCK_PATIENCE)?;
+        check_schema(&connection)?;
+        if application_id(&connection)? == COMPLETE { Ok(connection) } else { Err(IndexFault::lost("it was never filled")) }
+    }
+
+    /// Throws the file away and makes a new, empty one that is not complete.
+    pub(super) fn renew(&self) -> Result<(), IndexFault> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         *writer = None;
         for suffix in ["", "-wal", "-shm"] {
@@ -107,120 +291,53 @@ impl SearchIndex {
             name.push(suffix);
             match std::fs::remove_file(&name) {
                 Ok(()) => {}
-                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-                Err(cause) => tracing::warn!(%cause, "the old search index cannot be removed"),
+                Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+                Err(cause) => return Err(IndexFault::Unavailable(Error::internal("removing the old search index", cause))),
             }
         }
-    }
-
-    fn open(&self) -> Result<Connection> {
         let mut connection = connection::open_writer(&self.path)?;
-        connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
-        migrate::migrate(&mut connection, migrate::SEARCH)?;
-        Ok(connection)
+        connection.busy_timeout(LOCK_PATIENCE)?;
+        migrate::migrate(&mut connection, migrate::SEARCH).map_err(IndexFault::Unavailable)?;
+        connection.pragma_update(None, "application_id", FILLING)?;
+        self.written_bytes.store(0, Ordering::SeqCst);
+        *writer = Some(Open { connection, file: self.look()? });
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
-}
 
-impl Store {
-    /// Brings the index in line with these versions and says of each what it found, in one transaction of the index.
+    /// Whether the file on disk is whole and holds every visible version. Blocks.
     ///
     /// # Errors
-    /// When the index cannot be written; the caller then discards it and asks for a rebuild.
-    pub fn index_versions(&self, ids: &[VersionId]) -> Result<Vec<Indexed>> {
-        let index = &self.search;
-        let mut writer = index.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.is_some() && !index.path.exists() {
-            // Somebody deleted the file under us; what we hold is a ghost.
-            *writer = None;
-        }
-        let connection = match writer.take() {
-            Some(connection) => connection,
-            None => index.open()?,
-        };
-        // The versions are read after the lock is taken: the last writer has the newest view.
-        let state = self.connection()?;
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = ids.iter().map(|id| index_version(&state, &connection, id)).collect::<Result<Vec<_>>>()?;
-        connection.execute_batch("COMMIT")?;
-        *writer = Some(connection);
-        Ok(done)
+    /// When it cannot be used.
+    pub fn inspect(&self) -> Result<bool, IndexFault> {
+        self.with_writer(|connection| {
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM words), EXISTS (SELECT 1 FROM documents)", [], |_| Ok(()))?;
+            Ok(application_id(connection)? == COMPLETE)
+        })
+    }
+
+    /// Writes into the file that it holds every visible version.
+    pub(super) fn set_complete(&self) -> Result<(), IndexFault> {
+        self.with_writer(|connection| Ok(connection.pragma_update(None, "application_id", COMPLETE)?))
+    }
+
+    /// How many versions it holds; `None` when it cannot say.
+    pub(super) fn document_count(&self) -> Option<u64> {
+        let connection = connection::open_reader(&self.path).ok()?;
+        connection.busy_timeout(LOCK_PATIENCE).ok()?;
+        connection.query_row("SELECT count(*) AS total FROM documents", [], |row| super::rows::unsigned(row, "total")).ok()
     }
 }
 
-fn index_version(state: &Connection, search: &Connection, id: &VersionId) -> Result<Indexed> {
-    remove(search, id)?;
-    let mut statement = state.prepare_cached("SELECT * FROM version_rows WHERE version_id = :id")?;
-    let mut found = statement.query_map(named_params! {":id": id.to_string()}, versions::version)?;
-    let Some(version) = found.next().transpose()? else { return Ok(Indexed::Absent) };
-    if decide(version.state) != Sight::Open {
-        return Ok(Indexed::Absent);
+fn check_schema(connection: &Connection) -> Result<(), IndexFault> {
+    let application = application_id(connection)?;
+    let is_ours = application == FILLING || application == COMPLETE;
+    if is_ours && migrate::version_of(connection)? == migrate::newest(migrate::SEARCH) {
+        return Ok(());
     }
-    let manifest = versions::manifest(state, id)?;
-    insert(search, &Release { version, files: Vec::new(), manifest })?;
-    Ok(Indexed::Present)
+    Err(IndexFault::lost("its schema is not this program's"))
 }
 
-fn remove(search: &Connection, id: &VersionId) -> rusqlite::Result<()> {
-    let parameters = named_params! {":id": id.to_string()};
-    search
-        .prepare_cached("DELETE FROM words WHERE rowid = (SELECT document_id FROM documents WHERE version_id = :id)")?
-        .execute(parameters)?;
-    search.prepare_cached("DELETE FROM documents WHERE version_id = :id")?.execute(parameters)?;
-    Ok(())
-}
-
-fn insert(search: &Connection, release: &Release) -> rusqlite::Result<()> {
-    let version = &release.version;
-    let package = version.coordinates.package();
-    let words = Words::of(release);
-    search
-        .prepare_cached(
-            "INSERT INTO documents (version_id, repo_key, package_type, full_name, published_at) VALUES (:id, :repo, :type, :name, :at)",
-        )?
-        .execute(named_params! {
-            ":id": version.id.to_string(), ":repo": version.repo.as_str(), ":type": package.package_type().as_str(),
-            ":name": package.to_string().to_lowercase(), ":at": version.published_at.unwrap_or(version.created_at).unix_ms(),
-        })?;
-    search
-        .prepare_cached(
-            "INSERT INTO words (rowid, name, namespace, version, keywords, description) VALUES (:row, :name, :namespace, :version, :keywords, :description)",
-        )?
-        .execute(named_params! {
-            ":row": search.last_insert_rowid(), ":name": package.name(), ":namespace": package.namespace(), ":version": version.coordinates.version(),
-            ":keywords": words.keywords, ":description": words.description,
-        })?;
-    Ok(())
-}
-
-/// The words of a manifest that people search by; never its raw keys.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Words {
-    keywords: String,
-    description: String,
-}
-
-impl Words {
-    fn of(release: &Release) -> Words {
-        let Some(manifest) = &release.manifest else { return Words::default() };
-        let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(&manifest.bytes) else { return Words::default() };
-        let text = |name: &str| members.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-        let keywords = match members.get("keywords") {
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(serde_json::Value::Array(words)) => words.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(" "),
-            Some(_) | None => String::new(),
-        };
-        let description = format!("{} {}", text("summary"), text("description"));
-        Words { keywords: cut(keywords), description: cut(description.trim().to_owned()) }
-    }
-}
-
-fn cut(mut text: String) -> String {
-    if text.len() > TEXT_LIMIT_BYTES {
-        let mut end = TEXT_LIMIT_BYTES;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    text
+fn application_id(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }

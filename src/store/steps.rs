@@ -153,7 +153,7 @@ impl Write<'_> {
 
     fn check_restorable(&self, version: &Version, step: Step) -> Result<()> {
         if version.state.after(step, None).is_none() {
-            return Err(Error::conflict(format!("{} is {}; that does not permit to {step} it", version.coordinates, version.state)).with("status", version.state.as_str()));
+            return Err(not_permitted(version, step));
         }
         let Some(tombstone) = &version.tombstone else { return Ok(()) };
         if tombstone.taken_from == State::Rejected {
@@ -217,9 +217,7 @@ impl Write<'_> {
 
     /// Moves a version by one step, if it still is in the state it was read in. `sealed_as` is the digest to seal a draft with.
     pub(super) fn step(&mut self, version: &Version, step: Step, held_from: Option<HeldFrom>, sealed_as: Option<&Digest>) -> Result<State> {
-        let Some(after) = version.state.after(step, held_from) else {
-            return Err(Error::conflict(format!("{} is {}; that does not permit to {step} it", version.coordinates, version.state)).with("status", version.state.as_str()));
-        };
+        let Some(after) = version.state.after(step, held_from) else { return Err(not_permitted(version, step)) };
         let changed = self
             .connection()
             .prepare_cached(
@@ -248,7 +246,8 @@ impl Write<'_> {
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(Code::ArtifactProtected, format!("{} is under {mode}: {why}; an administrator must lift that first", version.coordinates)));
         }
-        self.step(&version, Step::Tombstone, None, None)?;
+        let Some(_) = version.state.after(Step::Tombstone, None) else { return Err(not_permitted(&version, Step::Tombstone)) };
+        // Before the step: a row that is tombstoned must say when and from which state.
         self.connection()
             .prepare_cached(
                 "UPDATE versions SET tombstoned_at = :now, tombstone_reason = :reason, restorable_until = :until, tombstoned_from = :before
@@ -258,10 +257,15 @@ impl Write<'_> {
                 ":now": self.now().unix_ms(), ":reason": reason, ":until": self.now().plus_days(i64::from(retention_days)).unix_ms(),
                 ":before": version.state.as_str(), ":id": id.to_string(),
             })?;
+        self.step(&version, Step::Tombstone, None, None)?;
         let after = self.found(permit.repo_key(), id)?.content;
         let event = Event::Tombstoned { version: versions::named(&after), reason: reason.to_owned() };
         Ok(Done::new(after, event))
     }
+}
+
+fn not_permitted(version: &Version, step: Step) -> Error {
+    Error::conflict(format!("{} is {}; that does not permit to {step} it", version.coordinates, version.state)).with("status", version.state.as_str())
 }
 
 pub(super) fn evaluated(judged: &Named, verdict: &Verdict, evaluation_id: EvaluationId, quarantine_id: Option<QuarantineId>) -> Event {

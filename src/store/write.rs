@@ -95,11 +95,12 @@ impl<'tx> Write<'tx> {
         }
         for event in &done.events {
             audit::append(self, &event.audit())?;
-            if let Some(entry) = event.outbox() {
-                outbox::append(self, &entry)?;
-                effects.wakes_queue = true;
+            let told = event.outbox();
+            if let Some(entry) = &told {
+                outbox::append(self, entry)?;
             }
-            effects.touches_identity |= event.touches_identity();
+            effects.wakes_queue |= told.is_some();
+            effects.add(event);
         }
         Ok(done.value)
     }

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreOptions;
+use super::search_index::{IndexState, SearchIndex};
 use super::write::{Bookkeeping, Done, Write};
 use crate::clock::Clock;
 use crate::domain::access::Actor;
+use crate::domain::event::Event;
 use crate::error::{Code, Error, Result};
 
 /// What other parts of the process must hear of a commit, before anybody is answered.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) identity_generation: Arc<AtomicU64>,
-    pub(super) queue_wake: Arc<Notify>,
+    pub(super) queue_wake: Arc<watch::Sender<u64>>,
+    pub(super) search: Arc<SearchIndex>,
 }
 
 /// What one write did that others must hear of once it is committed.
@@ -26,6 +29,35 @@ pub(super) struct Shared {
 pub(super) struct Effects {
     pub(super) touches_identity: bool,
     pub(super) wakes_queue: bool,
+    /// The newest order to pause or to resume the search index.
+    pub(super) search_pause: Option<IndexState>,
+    pub(super) renews_search: bool,
+}
+
+impl Effects {
+    /// Adds what this event asks for.
+    pub(super) fn add(&mut self, event: &Event) {
+        self.touches_identity |= event.touches_identity();
+        self.wakes_queue |= event.touches_queue();
+        self.renews_search |= *event == Event::SearchRebuildRequested;
+        if *event == Event::SearchPaused {
+            self.search_pause = Some(IndexState::Paused);
+        }
+        if *event == Event::SearchResumed {
+            self.search_pause = Some(IndexState::Ready);
+        }
+    }
+
+    /// What a later write of the same commit did, added to what the earlier ones did.
+    #[must_use]
+    fn and(self, later: Effects) -> Effects {
+        Effects {
+            touches_identity: self.touches_identity || later.touches_identity,
+            wakes_queue: self.wakes_queue || later.wakes_queue,
+            search_pause: later.search_pause.or(self.search_pause),
+            renews_search: self.renews_search || later.renews_search,
+        }
+    }
 }
 
 /// Tells the waiting caller how the commit went.
@@ -84,7 +116,11 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection, clock, effects| {
-            let result = in_savepoint(connection, |connection| work(connection, clock, effects));
+            let mut own = Effects::default();
+            let result = in_savepoint(connection, |connection| work(connection, clock, &mut own));
+            if result.is_ok() {
+                *effects = effects.and(own);
+            }
             Box::new(move |commit: Result<()>| {
                 // Nobody waits any more when the request was dropped; the write stands all the same.
                 drop(answer.send(result.and_then(|value| commit.map(|()| value))));
@@ -145,8 +181,14 @@ fn commit_group(connection: &Connection, clock: &dyn Clock, shared: &Shared, gro
         if effects.touches_identity {
             shared.identity_generation.fetch_add(1, Ordering::SeqCst);
         }
+        if let Some(state) = effects.search_pause {
+            shared.search.set_paused(state);
+        }
+        if effects.renews_search {
+            shared.search.request_renewal();
+        }
         if effects.wakes_queue {
-            shared.queue_wake.notify_one();
+            shared.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
     for answer in answers {

@@ -1,0 +1,144 @@
+//! The loop that keeps the workers busy. Invariant: one task looks at the queue and hands out batches; it marks a wake-up as seen
+//! before it looks, so none is lost, and sleeps until the next due time, so an idle process does not stir.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::rebuild::{self, Progress};
+use super::relay;
+use super::worker::Worker;
+use crate::domain::time::Time;
+use crate::error::Result;
+use crate::hop;
+
+/// Milliseconds after a failure of the store or the index until the next try.
+const FAILURE_PAUSE_MS: u64 = 5_000;
+/// The longest sleep while something waits for its time: the machine's clock may be set, or have stood still in a suspend.
+const LONGEST_SLEEP_MS: u64 = 600_000;
+/// The least sleep when work is due that could not be claimed a moment ago.
+const SHORTEST_SLEEP_MS: u64 = 20;
+
+/// How long there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// There is more to do.
+    None,
+    /// Nothing is due for so many milliseconds.
+    For(u64),
+    /// Until a wake-up or the end of a batch.
+    UntilWoken,
+}
+
+/// Relays and dispatches until `stop` is cancelled, then waits for the batches that run.
+pub(super) async fn run(worker: Worker, workers: usize, stop: CancellationToken) {
+    let mut wakes = worker.store().queue_wakes();
+    let mut dispatcher = Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), index_retry_at: None };
+    while !stop.is_cancelled() {
+        wakes.mark_unchanged();
+        let rest = match dispatcher.round().await {
+            Ok(rest) => rest,
+            Err(error) => {
+                tracing::error!(?error, "the queue cannot be worked now; trying again");
+                // Wake-ups are not listened to here, and not lost: they stay unseen.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_millis(FAILURE_PAUSE_MS)) => {}
+                }
+                continue;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Some(ended) = dispatcher.running.join_next() => log_end(ended),
+            Ok(()) = wakes.changed() => {}
+            () = sleep(rest) => {}
+        }
+    }
+    while let Some(ended) = dispatcher.running.join_next().await {
+        log_end(ended);
+    }
+}
+
+struct Dispatcher {
+    worker: Worker,
+    workers: usize,
+    running: JoinSet<Result<()>>,
+    /// When the index is tried again after it could not be used.
+    index_retry_at: Option<Time>,
+}
+
+impl Dispatcher {
+    /// Relays what is due and gives each free worker a batch.
+    async fn round(&mut self) -> Result<Rest> {
+        self.attend_to_index().await;
+        relay::drain(self.worker.store(), self.worker.limits()).await?;
+        while self.running.len() < self.workers {
+            let batch = self.worker.claim().await?;
+            if batch.is_empty() {
+                return self.rest().await;
+            }
+            let worker = self.worker.clone();
+            self.running.spawn(async move { worker.run(batch).await });
+        }
+        Ok(Rest::UntilWoken)
+    }
+
+    async fn attend_to_index(&mut self) {
+        let now = self.worker.store().clock().now();
+        if self.index_retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.index_retry_at = None;
+        if rebuild::attend_or_log(self.worker.store()).await == Progress::Failed {
+            self.retry_index_later();
+        }
+    }
+
+    fn retry_index_later(&mut self) {
+        let pause_ms = i64::try_from(FAILURE_PAUSE_MS).unwrap_or(i64::MAX);
+        self.index_retry_at = Some(self.worker.store().clock().now().plus_ms(pause_ms));
+    }
+
+    /// What to do when nothing can be claimed.
+    async fn rest(&mut self) -> Result<Rest> {
+        if self.running.is_empty() && self.index_retry_at.is_none() {
+            match rebuild::advance_or_log(self.worker.store(), self.worker.limits()).await {
+                Progress::Made => return Ok(Rest::None),
+                Progress::Failed => self.retry_index_later(),
+                Progress::None => {}
+            }
+        }
+        let (store, kinds) = (Arc::clone(self.worker.store()), self.worker.kinds());
+        let due_at = hop::run(move || store.next_due(&kinds)).await?;
+        let now = self.worker.store().clock().now();
+        Ok(match due_at.into_iter().chain(self.index_retry_at).min() {
+            Some(at) => {
+                let wait_ms = u64::try_from(at.unix_ms().saturating_sub(now.unix_ms())).unwrap_or(0);
+                Rest::For(wait_ms.clamp(SHORTEST_SLEEP_MS, LONGEST_SLEEP_MS))
+            }
+            None => Rest::UntilWoken,
+        })
+    }
+}
+
+async fn sleep(rest: Rest) {
+    match rest {
+        Rest::None => {}
+        Rest::For(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Rest::UntilWoken => std::future::pending().await,
+    }
+}
+
+fn log_end(ended: Result<Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(?error, "a batch could not be finished; its jobs are claimed again when their leases end"),
+        Err(cause) => tracing::error!(%cause, "a worker ended badly; its jobs are claimed again when their leases end"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

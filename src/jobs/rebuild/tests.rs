@@ -1,0 +1,204 @@
+//! Rebuilds: complete, in pieces, through crashes and pauses.
+
+use crate::domain::id::VersionId;
+use crate::jobs::tests::World;
+use crate::store::IndexState;
+
+use super::*;
+
+const MANY: u64 = 1201;
+
+/// Adds published versions without events, as a restored catalogue has them.
+fn add_versions(world: &World, count: u64) {
+    world
+        .raw()
+        .execute_batch(&format!(
+            "INSERT INTO packages (repo_key, package_type, namespace, name, namespace_key, name_key) VALUES ('main', 'generic', '', 'words', '', 'words');
+             WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})
+             INSERT INTO versions (version_id, package_id, repo_key, version, version_key, distribution, state, created_at, created_by, published_at, content_digest)
+             SELECT format('0190b6f2-7a30-7cc1-b8f4-%012x', number), (SELECT package_id FROM packages WHERE name = 'words'), 'main',
+                    number || '.0', number || '.0', '', 'published', 0, 'alice', 0, 'sha256:' || lower(hex(zeroblob(32))) FROM numbers;"
+        ))
+        .unwrap();
+}
+
+fn limits(world: &World) -> QueueLimits {
+    world.settings.limits
+}
+
+fn found(world: &World) -> (u64, bool) {
+    let page = world.search("words");
+    (page.total_count, page.degraded)
+}
+
+#[tokio::test]
+async fn an_empty_instance_has_a_working_index_after_its_first_start() {
+    let world = World::new().await;
+    assert!(world.search("demo").degraded);
+    world.quiet().await;
+    assert_eq!(found(&world), (0, false));
+    assert_eq!(world.store.search_index().state(), IndexState::Ready);
+    assert!(world.jobs().is_empty());
+}
+
+#[tokio::test]
+async fn a_rebuild_reaches_every_version_piece_by_piece() {
+    let world = World::new().await;
+    add_versions(&world, MANY);
+    attend_or_log(&world.store).await;
+    assert_eq!(found(&world), (MANY, true), "the catalogue answers meanwhile");
+    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::Made);
+    assert_eq!(world.jobs().len(), 500);
+    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::None, "the piece before is not done");
+    assert_eq!(world.jobs().len(), 500);
+    let status = world.store.search_status(&world.operator).unwrap();
+    assert_eq!((status.state, status.pending), (IndexState::Rebuilding, 500));
+    assert_eq!(status.rebuild.map(|rebuild| (rebuild.enqueued, rebuild.total)), Some((500, MANY)));
+    world.quiet().await;
+    assert_eq!(found(&world), (MANY, false));
+    let status = world.store.search_status(&world.operator).unwrap();
+    assert_eq!((status.state, status.documents, status.pending, status.rebuild), (IndexState::Ready, Some(MANY), 0, None));
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_costs_one_piece_and_nothing_is_missed() {
+    let world = World::new().await;
+    add_versions(&world, MANY);
+    attend_or_log(&world.store).await;
+    advance_or_log(&world.store, &limits(&world)).await;
+    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    let world = world.restart();
+    assert_eq!(world.store.search_index().state(), IndexState::Rebuilding);
+    assert_eq!(found(&world), (MANY, true), "an index half full was asked");
+    world.quiet().await;
+    assert_eq!(found(&world), (MANY, false));
+    assert!(world.jobs().iter().all(|job| job.attempts == 1), "what was done before the crash was done again");
+}
+
+#[tokio::test]
+async fn an_index_lost_in_the_middle_is_filled_from_the_beginning() {
+    let world = World::new().await;
+    add_versions(&world, MANY);
+    attend_or_log(&world.store).await;
+    advance_or_log(&world.store, &limits(&world)).await;
+    for _ in 0..5 {
+        crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    }
+    advance_or_log(&world.store, &limits(&world)).await;
+    std::fs::remove_file(world.index_path()).unwrap();
+    world.quiet().await;
+    assert_eq!(found(&world), (MANY, false));
+}
+
+#[tokio::test]
+async fn an_index_lost_between_the_last_piece_and_the_end_is_not_called_complete() {
+    let world = World::new().await;
+    add_versions(&world, 3);
+    attend_or_log(&world.store).await;
+    advance_or_log(&world.store, &limits(&world)).await;
+    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    std::fs::remove_file(world.index_path()).unwrap();
+    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::Made);
+    assert_eq!(world.store.search_index().state(), IndexState::Rebuilding);
+    world.quiet().await;
+    assert_eq!(found(&world), (3, false));
+}
+
+#[tokio::test]
+async fn an_index_whose_making_was_cut_off_is_not_taken_for_full() {
+    let world = World::new().await;
+    add_versions(&world, 3);
+    world.store.begin_rebuild(world.store.search_index().generation()).await.unwrap();
+    world.raw().execute("DELETE FROM settings", []).unwrap();
+    let world = world.restart();
+    assert_eq!(found(&world), (3, true));
+    world.quiet().await;
+    assert_eq!(found(&world), (3, false));
+}
+
+#[tokio::test]
+async fn two_who_find_the_index_lost_make_one_new_one() {
+    let world = World::new().await;
+    let generation = world.store.search_index().generation();
+    world.store.begin_rebuild(generation).await.unwrap();
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(world.index_path()).unwrap());
+    let first = (inode(), world.store.search_index().generation());
+    world.store.begin_rebuild(generation).await.unwrap();
+    assert_eq!((inode(), world.store.search_index().generation()), first);
+}
+
+#[tokio::test]
+async fn an_ordered_rebuild_makes_a_new_file_without_what_was_stale() {
+    let world = World::new().await;
+    let id: VersionId = world.publish("words", "1.0").await;
+    world.quiet().await;
+    let index = rusqlite::Connection::open(world.index_path()).unwrap();
+    index.execute("UPDATE documents SET version_id = 'gone' WHERE version_id = ?1", [id.to_string()]).unwrap();
+    drop(index);
+    assert_eq!(found(&world), (0, false));
+    let mut wakes = world.store.queue_wakes();
+    wakes.mark_unchanged();
+    world.store.request_rebuild(&world.operator).await.unwrap();
+    assert!(wakes.has_changed().unwrap());
+    world.quiet().await;
+    assert_eq!(found(&world), (1, false));
+    assert_eq!(world.store.search_status(&world.operator).unwrap().documents, Some(1));
+    let actions = |action: &str| -> i64 {
+        world.raw().query_row("SELECT count(*) FROM audit WHERE action = ?1 AND actor = 'alice'", [action], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(actions("search.rebuild.requested"), 1);
+}
+
+#[tokio::test]
+async fn an_ordered_rebuild_survives_a_crash_before_it_began() {
+    let world = World::new().await;
+    world.publish("words", "1.0").await;
+    world.quiet().await;
+    world.store.request_rebuild(&world.operator).await.unwrap();
+    let world = world.restart();
+    assert_eq!(world.store.search_index().state(), IndexState::Rebuilding);
+    world.quiet().await;
+    assert_eq!((found(&world), world.store.search_index().state()), ((1, false), IndexState::Ready));
+}
+
+#[tokio::test]
+async fn while_paused_jobs_wait_without_losing_attempts_and_across_a_restart() {
+    let world = World::new().await;
+    world.publish("words", "1.0").await;
+    world.quiet().await;
+    world.store.pause_search(&world.operator).await.unwrap();
+    world.store.pause_search(&world.operator).await.unwrap();
+    let late = world.publish("words", "2.0").await;
+    world.quiet().await;
+    assert_eq!(world.job(&late), ("pending", 0, None));
+    assert_eq!((found(&world), world.store.search_index().state()), ((2, true), IndexState::Paused));
+    let world = world.restart();
+    world.clock.advance_ms(3_600_000);
+    world.quiet().await;
+    assert_eq!(world.job(&late), ("pending", 0, None));
+    assert_eq!(world.store.search_index().state(), IndexState::Paused);
+    let mut wakes = world.store.queue_wakes();
+    wakes.mark_unchanged();
+    world.store.resume_search(&world.operator).await.unwrap();
+    assert!(wakes.has_changed().unwrap(), "the workers were not woken");
+    world.quiet().await;
+    assert_eq!(world.job(&late), ("completed", 1, None));
+    assert_eq!((found(&world), world.store.search_index().state()), ((2, false), IndexState::Ready));
+    let sql = "SELECT group_concat(action) FROM (SELECT action FROM audit WHERE resource_type = 'search' ORDER BY seq)";
+    let rows: String = world.raw().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, "search.paused,search.resumed", "the second pause changed nothing");
+}
+
+#[tokio::test]
+async fn a_pause_stops_a_rebuild_and_the_end_of_the_pause_goes_on_with_it() {
+    let world = World::new().await;
+    add_versions(&world, MANY);
+    attend_or_log(&world.store).await;
+    advance_or_log(&world.store, &limits(&world)).await;
+    world.store.pause_search(&world.operator).await.unwrap();
+    world.quiet().await;
+    assert_eq!(world.store.search_status(&world.operator).unwrap().pending, 500);
+    world.store.resume_search(&world.operator).await.unwrap();
+    world.quiet().await;
+    assert_eq!(found(&world), (MANY, false));
+}

@@ -1,0 +1,108 @@
+//! Claiming and finishing jobs. Invariant: every claimed job of a batch gets an outcome under the lease of its claim, all in one
+//! transaction; if that is lost, so are the leases, in time, and the claim counts as an attempt.
+
+use std::sync::Arc;
+
+use super::index_version;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::store::{JobKind, LeasedJob, Outcome, QueueLimits, Store};
+
+/// Claims and runs batches; several may do so at once.
+#[derive(Clone)]
+pub(super) struct Worker {
+    store: Arc<Store>,
+    limits: QueueLimits,
+}
+
+impl Worker {
+    pub(super) fn new(store: Arc<Store>, limits: QueueLimits) -> Worker {
+        Worker { store, limits }
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(super) fn limits(&self) -> &QueueLimits {
+        &self.limits
+    }
+
+    /// The kinds that may be claimed now. Others wait and lose no attempts.
+    pub(super) fn kinds(&self) -> Vec<JobKind> {
+        let may_run = |kind: &JobKind| match kind {
+            JobKind::SearchIndex => !self.store.search_index().is_paused(),
+        };
+        JobKind::ALL.iter().copied().filter(may_run).collect()
+    }
+
+    /// Claims the next batch; empty when nothing is due.
+    pub(super) async fn claim(&self) -> Result<Vec<LeasedJob>> {
+        let (kinds, limits) = (self.kinds(), self.limits);
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.bookkeep(move |books| books.claim(&kinds, &limits)).await
+    }
+
+    /// Does the work of a batch and records how each job ended.
+    ///
+    /// # Errors
+    /// When the outcomes cannot be written; the jobs are claimed again when their leases are over.
+    pub(super) async fn run(&self, batch: Vec<LeasedJob>) -> Result<()> {
+        let mut ended = Vec::with_capacity(batch.len());
+        for kind in JobKind::ALL {
+            let jobs: Vec<LeasedJob> = batch.iter().filter(|job| job.kind == *kind).cloned().collect();
+            if jobs.is_empty() {
+                continue;
+            }
+            let outcomes = match kind {
+                JobKind::SearchIndex => index_version::run(&self.store, &jobs).await,
+            };
+            ended.extend(jobs.into_iter().zip(outcomes));
+        }
+        self.finish(ended).await
+    }
+
+    async fn finish(&self, ended: Vec<(LeasedJob, Outcome)>) -> Result<()> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(ended.len());
+        for (job, outcome) in ended {
+            let jitter = match &outcome {
+                Outcome::Completed => 0.0,
+                Outcome::Failed(code) | Outcome::Postponed(code) => {
+                    tracing::info!(job = %job.id, kind = %job.kind, subject = job.subject_id, attempt = job.attempt, code, "a job failed");
+                    jitter(&**self.store.clock())?
+                }
+            };
+            rows.push((job, outcome, jitter));
+        }
+        let limits = self.limits;
+        let lost = self.store.bookkeep(move |books| {
+            let mut lost = 0_usize;
+            for (job, outcome, jitter) in &rows {
+                if !books.finish(job, outcome, &limits, *jitter)? {
+                    lost += 1;
+                }
+            }
+            Ok(lost)
+        });
+        match lost.await? {
+            0 => {}
+            lost => tracing::debug!(lost, "jobs were claimed or enqueued anew while they were worked on"),
+        }
+        Ok(())
+    }
+}
+
+/// A fraction from 0 to 1 out of the clock's randomness, so that jobs that failed together are not tried again together.
+fn jitter(clock: &dyn Clock) -> Result<f64> {
+    let secret = clock.secret()?;
+    let bits = u32::from_be_bytes([secret[0], secret[1], secret[2], secret[3]]);
+    Ok(f64::from(bits) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;
