@@ -15,6 +15,11 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT EXISTS (SELECT 1 FROM tokens)", "stops at the first row"),
     ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
     ("SELECT count(*) FROM repos", "at the first start"),
+    ("SELECT due_at FROM outbox WHERE state = 'pending' ORDER BY due_at LIMIT 1", "the first entry of the partial index"),
+    ("SELECT due_at FROM jobs WHERE state IN", "the first entries of the partial index"),
+    ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
+    ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
+    ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
 ];
 
 /// Queries that may sort, and why.

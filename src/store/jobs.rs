@@ -207,7 +207,7 @@ impl Bookkeeping<'_> {
             .prepare_cached(
                 "UPDATE jobs SET state = :dead, lease_token = NULL, lease_expires_at = NULL, last_error = coalesce(last_error, 'lease_expired'),
                      updated_at = :now
-                 WHERE state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
+                 WHERE state IN ('pending', 'failed', 'processing') AND state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
             )?
             .execute(named_params! {":dead": JobState::Dead.as_str(), ":now": self.now().unix_ms()})?;
         Ok(())
