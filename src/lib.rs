@@ -18,4 +18,5 @@ pub mod policy;
 pub mod quarantine;
 pub mod registry;
 pub mod routes;
+pub mod serve;
 pub mod store;

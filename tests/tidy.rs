@@ -27,14 +27,15 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("quarantine", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs"]),
     ("remote", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs", "registry"]),
     ("http", &["error", "clock", "hop", "config", "domain", "access"]),
-    ("formats", &["error", "clock", "hop", "config", "domain", "http", "app", "registry", "remote"]),
+    ("serve", &["error", "domain", "http", "app"]),
+    ("formats", &["error", "clock", "hop", "config", "domain", "http", "app", "registry", "remote", "serve"]),
     (
         "api",
-        &["error", "clock", "hop", "config", "domain", "policy", "access", "registry", "quarantine", "remote", "http", "app", "formats"],
+        &["error", "clock", "hop", "config", "domain", "policy", "access", "registry", "quarantine", "remote", "http", "app", "formats", "serve"],
     ),
     (
         "ui",
-        &["error", "clock", "hop", "config", "domain", "policy", "access", "registry", "quarantine", "remote", "http", "app", "formats"],
+        &["error", "clock", "hop", "config", "domain", "policy", "access", "registry", "quarantine", "remote", "http", "app", "formats", "serve"],
     ),
     (
         "jobs",

@@ -16,3 +16,6 @@ pub use bootstrap::{Bootstrap, bootstrap};
 pub use identities::Identities;
 pub use secret::Secret;
 pub use tokens::{Issued, TokenRequest, Tokens};
+
+// For rooms that may not name the store.
+pub use crate::store::TokenRow;

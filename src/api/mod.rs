@@ -7,6 +7,15 @@
 //! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
 //! 5. the role matrix in `tests/` shows the new line: review it.
 
+mod blobs;
+mod drafts;
+mod health;
+mod packages;
+mod repos;
+mod tokens;
+mod uploads;
+mod version_wire;
+mod versions;
 pub mod wire;
 
 use crate::app::App;
@@ -16,4 +25,12 @@ use crate::http::Routes;
 #[must_use]
 pub fn routes() -> Routes<App> {
     Routes::new()
+        .join(health::routes())
+        .join(tokens::routes())
+        .join(repos::routes())
+        .join(uploads::routes())
+        .join(blobs::routes())
+        .join(drafts::routes())
+        .join(versions::routes())
+        .join(packages::routes())
 }

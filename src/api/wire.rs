@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::store::Page;
+use crate::registry::Page;
 
 /// Items of a page when `limit` is not given.
 pub const PAGE_DEFAULT: usize = 50;
 /// Items of a page at most.
 pub const PAGE_LIMIT: usize = 200;
+/// Characters of words that somebody gives.
+const WORDS_LIMIT: usize = 1000;
 
 /// The parameters of every list. A list with filters has them in a struct of its own and calls [`page_limit`].
 #[derive(Debug, Default, Deserialize)]
@@ -48,7 +50,7 @@ pub fn page_limit(limit: Option<usize>) -> Result<usize> {
 pub struct PageBody<T> {
     /// The items.
     pub items: Vec<T>,
-    /// What to send as `cursor` for the next page; absent at the end.
+    /// What to send as `cursor` for the next page; `null` at the end.
     pub next_cursor: Option<String>,
 }
 
@@ -57,4 +59,24 @@ impl<T> PageBody<T> {
     pub fn of<U>(page: Page<U>, render: impl Fn(U) -> T) -> PageBody<T> {
         PageBody { items: page.items.into_iter().map(render).collect(), next_cursor: page.next_cursor }
     }
+}
+
+/// The first `limit` items of the rest of a list that is at hand whole, with the cursor that `key` gives of the last.
+pub fn cut_page<T>(rest: impl IntoIterator<Item = T>, limit: usize, key: impl Fn(&T) -> String) -> Page<T> {
+    let mut items: Vec<T> = rest.into_iter().take(limit.saturating_add(1)).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = if more { items.last().map(key) } else { None };
+    Page { items, next_cursor }
+}
+
+/// Checks words that somebody gives, such as a note.
+///
+/// # Errors
+/// `bad_request` when they are empty, too long or hold control characters.
+pub fn check_words(member: &str, words: &str) -> Result<()> {
+    if words.trim().is_empty() || words.chars().count() > WORDS_LIMIT || words.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Error::bad_request(format!("{member} must have 1 to {WORDS_LIMIT} characters and no control characters")));
+    }
+    Ok(())
 }

@@ -6,6 +6,9 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{AccessFlags, access};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::digest::Digest;
@@ -17,6 +20,21 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// Only the account that runs the daemon may enter its directories.
 const DIRECTORY_MODE: u32 = 0o700;
+
+/// Less free space than this, in bytes, counts as none: the database and the log need room too.
+const ROOM_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Whether this process may write into `directory` and the disk under it is neither read-only nor full.
+pub(super) fn has_room(directory: &Path) -> io::Result<bool> {
+    match access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => {}
+        Err(Errno::EACCES | Errno::EROFS | Errno::ENOENT) => return Ok(false),
+        Err(cause) => return Err(cause.into()),
+    }
+    let disk = statvfs(directory)?;
+    let free_bytes = disk.blocks_available().saturating_mul(disk.fragment_size());
+    Ok(!disk.flags().contains(FsFlags::ST_RDONLY) && free_bytes >= ROOM_BYTES)
+}
 
 /// Creates a directory and its parents where they are missing, mode 0700.
 pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
@@ -105,7 +123,6 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_spent_quota_are_insufficient_storage_and_other_faults_are_internal() {
-        use nix::errno::Errno;
         for (errno, code) in [
             (Errno::ENOSPC, Code::InsufficientStorage),
             (Errno::EDQUOT, Code::InsufficientStorage),
@@ -116,5 +133,12 @@ mod tests {
             assert_eq!(error.code(), code, "{errno}");
             assert!(error.cause().is_some());
         }
+    }
+
+    #[test]
+    fn a_directory_that_vanished_has_no_room() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(has_room(data.path()).unwrap());
+        assert!(!has_room(&data.path().join("gone")).unwrap());
     }
 }

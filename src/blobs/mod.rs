@@ -9,7 +9,6 @@
 //! * another place to keep bytes: keep `Stored` and `Content` as they are and change what lies behind them.
 
 mod disk;
-pub mod range;
 pub mod serve;
 pub mod stage;
 pub mod staged;
@@ -70,6 +69,14 @@ impl Blobs {
     #[must_use]
     pub fn limited_to(self, upload_limit_bytes: u64) -> Blobs {
         Blobs { upload_limit_bytes, ..self }
+    }
+
+    /// Whether uploads can come in: the directories may be written to and their disk has room left. Blocks.
+    ///
+    /// # Errors
+    /// Internal, when the disk cannot even be asked.
+    pub fn has_room(&self) -> Result<bool> {
+        disk::has_room(&self.inner.staging).map_err(|cause| disk_fault(format!("looking at {}", self.inner.staging.display()), cause))
     }
 
     fn staging_path(&self, upload: UploadId) -> PathBuf {

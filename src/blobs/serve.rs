@@ -1,6 +1,7 @@
 //! Reading bytes for clients. Invariant: nothing opens without a proof (`Visible<File>` for readers, `Held<File>` for reviewers);
 //! what is sent has exactly the announced length, and memory per stream is one piece.
 
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::Blobs;
-use super::range::Selection;
 use crate::domain::digest::Digest;
 use crate::domain::version::File;
 use crate::domain::visibility::{Held, Visible};
@@ -85,10 +85,16 @@ impl Content {
         self.digest
     }
 
-    /// Streams the selected bytes in chunks of at most 256 KiB: exactly as many as `selection.bytes(size_bytes)` has, or an error.
+    /// Streams all bytes in chunks of at most 256 KiB: exactly `size_bytes`, or an error.
     #[must_use]
-    pub fn into_stream(self, selection: &Selection) -> Chunks {
-        let wanted = selection.bytes(self.size_bytes);
+    pub fn into_stream(self) -> Chunks {
+        let whole = 0..self.size_bytes;
+        self.into_stream_of(whole)
+    }
+
+    /// Streams some bytes, end exclusive and inside the content, in chunks of at most 256 KiB: exactly those, or an error.
+    #[must_use]
+    pub fn into_stream_of(self, wanted: Range<u64>) -> Chunks {
         let (start, end) = (wanted.start.min(self.size_bytes), wanted.end.min(self.size_bytes));
         match self.source {
             Source::Memory(bytes) => {
@@ -160,8 +166,8 @@ mod tests {
         sealed(State::Published, digest, size_bytes).show(&permit).unwrap()
     }
 
-    async fn collect(content: Content, selection: &Selection) -> Vec<Bytes> {
-        content.into_stream(selection).try_collect().await.unwrap()
+    async fn collect(chunks: Chunks) -> Vec<Bytes> {
+        chunks.try_collect().await.unwrap()
     }
 
     #[tokio::test]
@@ -173,12 +179,12 @@ mod tests {
             let proof = visible(store(&blobs, number, &bytes).await.digest(), size_bytes);
             let content = blobs.open(&proof).await.unwrap();
             assert_eq!((content.size_bytes(), content.digest()), (size_bytes, Digest::of(&bytes)));
-            let chunks = collect(content, &Selection::Whole).await;
+            let chunks = collect(content.into_stream()).await;
             assert!(chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() as u64 <= PIECE_BYTES));
             assert_eq!(chunks.concat(), bytes);
             if size_bytes > 1 {
                 let (start, end) = (size_bytes / 3, size_bytes - 1);
-                let part = collect(blobs.open(&proof).await.unwrap(), &Selection::Partial(start..end)).await.concat();
+                let part = collect(blobs.open(&proof).await.unwrap().into_stream_of(start..end)).await.concat();
                 assert_eq!(part, bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()]);
             }
         }
@@ -193,7 +199,7 @@ mod tests {
         let permit: Permit<Promote> = caller.permit(&repo).unwrap();
         let held = sealed(State::Quarantined, digest, 4).inspect(&permit).unwrap();
         let content = blobs.inspect(&held).await.unwrap();
-        assert_eq!(collect(content, &Selection::Whole).await.concat(), b"held");
+        assert_eq!(collect(content.into_stream()).await.concat(), b"held");
     }
 
     #[tokio::test]
@@ -220,7 +226,7 @@ mod tests {
         let digest = store(&blobs, 1, &varied(usize::try_from(size_bytes).unwrap())).await.digest();
         let path = blobs.blob_path(&digest);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let mut chunks = blobs.open(&visible(digest, size_bytes)).await.unwrap().into_stream(&Selection::Whole);
+        let mut chunks = blobs.open(&visible(digest, size_bytes)).await.unwrap().into_stream();
         assert_eq!(chunks.try_next().await.unwrap().unwrap().len() as u64, PIECE_BYTES);
         std::fs::File::options().write(true).open(&path).unwrap().set_len(PIECE_BYTES + 5).unwrap();
         assert!(chunks.try_next().await.is_err());

@@ -26,12 +26,14 @@ impl DataDirectory {
         let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
         let mut holder = String::new();
         file.read_to_string(&mut holder).map_err(failed)?;
-        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => Error::new(
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+            if errno != Errno::EWOULDBLOCK {
+                return failed(errno.into());
+            }
+            Error::new(
                 Code::Unavailable,
                 format!("another artifortress (process {}) serves {}; stop it first, or give this one another --data-dir", holder.trim(), path.display()),
-            ),
-            other => failed(other.into()),
+            )
         })?;
         lock.set_len(0).map_err(failed)?;
         writeln!(*lock, "{}", std::process::id()).map_err(failed)?;

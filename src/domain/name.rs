@@ -98,6 +98,9 @@ impl FromStr for PackageType {
 
     fn from_str(text: &str) -> Result<PackageType> {
         let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+        if text == "versions" {
+            return Err(Error::bad_request("`versions` is no package type: it is a word of the API's addresses"));
+        }
         if starts && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte)) {
             Ok(PackageType(text.to_owned()))
         } else {

@@ -33,6 +33,17 @@ impl Default for RepoSettings {
     }
 }
 
+/// A change of settings: what is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RepoChange {
+    /// Whether callers without credentials may read.
+    pub anonymous_read: Option<bool>,
+    /// Whether a release needs two different reviewers.
+    pub require_dual_control: Option<bool>,
+    /// Days during which a tombstone may be restored.
+    pub retention_days: Option<u32>,
+}
+
 /// One repo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repo {

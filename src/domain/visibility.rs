@@ -178,7 +178,7 @@ pub enum Listed {
     /// All of it may be shown.
     Visible(Box<Visible<Release>>),
     /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
-    Marked(Marked),
+    Marked(Box<Marked>),
 }
 
 /// What an index may say of a withheld release. It holds none of its content.
@@ -203,7 +203,7 @@ impl Sealed<Release> {
         };
         match self.show(permit) {
             Ok(visible) => Some(Listed::Visible(Box::new(visible))),
-            Err(Refusal::Withheld(_)) => Some(Listed::Marked(mark)),
+            Err(Refusal::Withheld(_)) => Some(Listed::Marked(Box::new(mark))),
             Err(Refusal::Absent) => None,
         }
     }

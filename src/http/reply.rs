@@ -133,9 +133,28 @@ impl Reply {
     /// # Errors
     /// What `build` returns.
     pub fn conditional(request: &Request, tag: &EntityTag, cache: Cache, build: impl FnOnce() -> Result<Reply>) -> Result<Reply> {
+        match Reply::not_modified(request, tag, cache)? {
+            Some(reply) => Ok(reply),
+            None => build()?.with_tag(tag, cache),
+        }
+    }
+
+    /// 304 when the client of a GET or HEAD already has the content of `tag`, so that it need not even be opened.
+    ///
+    /// # Errors
+    /// None in practice: a tag is visible ASCII.
+    pub fn not_modified(request: &Request, tag: &EntityTag, cache: Cache) -> Result<Option<Reply>> {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let reply = if reads && tag.is_known_to(request.headers()) { Reply::empty(StatusCode::NOT_MODIFIED) } else { build()? };
-        Ok(reply.with_cache(cache).with_header(header::ETAG, tag.header_value()?))
+        let known = reads && tag.is_known_to(request.headers());
+        known.then(|| Reply::empty(StatusCode::NOT_MODIFIED).with_tag(tag, cache)).transpose()
+    }
+
+    /// The same with `ETag` and a rule for caches.
+    ///
+    /// # Errors
+    /// None in practice: a tag is visible ASCII.
+    pub fn with_tag(self, tag: &EntityTag, cache: Cache) -> Result<Reply> {
+        Ok(self.with_cache(cache).with_header(header::ETAG, tag.header_value()?))
     }
 
     /// The same with another status.

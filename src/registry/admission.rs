@@ -213,10 +213,12 @@ impl Registry {
             Ok(verdict) => return Ok(verdict),
             Err(error) => error,
         };
-        let event = match error.code() {
-            Code::PolicyTimeout => Event::PolicyTimedOut { version: named.clone(), action, timeout_ms: self.gate.budget_ms() },
-            Code::PolicyError => Event::PolicyFailed { version: named.clone(), action },
-            _ => return Err(error),
+        let event = if error.code() == Code::PolicyTimeout {
+            Event::PolicyTimedOut { version: named.clone(), action, timeout_ms: self.gate.budget_ms() }
+        } else if error.code() == Code::PolicyError {
+            Event::PolicyFailed { version: named.clone(), action }
+        } else {
+            return Err(error);
         };
         self.store.write(actor, move |_| Ok(Done::new((), event))).await?;
         Err(error)

@@ -10,6 +10,7 @@
 mod admission;
 mod browse;
 mod gate;
+mod health;
 mod lifecycle;
 mod policies;
 mod repos;
@@ -21,9 +22,12 @@ use std::sync::Arc;
 pub use admission::{Admitted, Deposit};
 pub use browse::{Located, VersionSight};
 pub use gate::{Gate, GateLimits};
+pub use health::Health;
 pub use policies::{Replay, StoredPolicy};
-
 pub use upload::{BlobSource, Received, UploadStart};
+
+// What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{NewEntry, Page, Upload, UploadState};
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};

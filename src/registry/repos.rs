@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Registry;
 use crate::domain::access::{Admin, Caller, Operator, Permit, Read, Roles};
 use crate::domain::name::{RepoKey, Subject};
-use crate::domain::repo::{Repo, RepoKind, RepoSettings};
+use crate::domain::repo::{Repo, RepoChange, RepoKind, RepoSettings};
 use crate::error::{Error, Result};
 use crate::store::Page;
 
@@ -34,13 +34,13 @@ impl Registry {
         Ok(self.store.repos()?.into_iter().filter_map(|repo| caller.permit::<Read>(&Arc::new(repo)).ok()).collect())
     }
 
-    /// Changes a repo's settings.
+    /// Changes some of a repo's settings.
     ///
     /// # Errors
     /// `not_found` when it was deleted meanwhile.
-    pub async fn update_repo(&self, permit: &Permit<Admin>, settings: RepoSettings) -> Result<Repo> {
+    pub async fn update_repo(&self, permit: &Permit<Admin>, change: RepoChange) -> Result<Repo> {
         let administering = permit.clone();
-        self.store.write(permit, move |tx| tx.update_repo(&administering, &settings)).await
+        self.store.write(permit, move |tx| tx.update_repo(&administering, &change)).await
     }
 
     /// Deletes a repo that holds nothing.

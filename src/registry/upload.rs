@@ -18,7 +18,7 @@ use crate::domain::name::{Coordinates, RelativePath};
 use crate::domain::version::Version;
 use crate::error::{Code, Error, Result};
 use crate::hop;
-use crate::store::{Done, NewEntry, Upload, UploadState};
+use crate::store::{Done, ENTRIES_LIMIT, NewEntry, Upload, UploadState};
 
 /// Where the bytes of an upload come from.
 pub trait BlobSource: Stream<Item = Result<Bytes>> + Send {}
@@ -255,8 +255,12 @@ impl Registry {
     /// Puts files into a draft; checksums that the client gave are verified against the blobs first.
     ///
     /// # Errors
-    /// `upload_verification_failed`, and those of `store::Write::put_entries`.
+    /// `too_large` for more entries than a version may have; `upload_verification_failed`, and those of
+    /// `store::Write::put_entries`.
     pub async fn put_entries(&self, permit: &Permit<Write>, id: VersionId, entries: Vec<NewEntry>) -> Result<()> {
+        if entries.len() > ENTRIES_LIMIT {
+            return Err(Error::too_large("the number of entries", ENTRIES_LIMIT as u64));
+        }
         self.verify_checksums(permit, &entries).await?;
         let writing = permit.clone();
         self.store

@@ -46,7 +46,7 @@ use tokio::sync::watch;
 
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use check::{CheckReport, check, check_audit};
-pub use drafts::NewEntry;
+pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter};
 pub use jobs::{Expectation, JobKind, JobRow, JobState, LeasedJob, Outcome, QueueLimits};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};

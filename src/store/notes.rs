@@ -16,7 +16,7 @@ use crate::domain::id::TokenId;
 use crate::domain::time::Time;
 use crate::error::Result;
 
-/// Different notes kept before a flush is forced on the one who adds the next.
+/// Different notes kept; beyond them, further ones are only counted by kind and repo.
 const KEPT_LIMIT: usize = 4096;
 
 /// Stamps written in one transaction.
@@ -42,6 +42,15 @@ pub enum Note {
 }
 
 impl Note {
+    fn without_details(self) -> Note {
+        match self {
+            Note::AuthenticationFailed { .. } => Note::AuthenticationFailed { reason: "too many different failures to tell apart".to_owned() },
+            Note::ReadBlocked { repo, .. } => {
+                Note::ReadBlocked { repo, resource: "too many different resources to tell apart".to_owned(), quarantine_id: None }
+            }
+        }
+    }
+
     fn event(&self, count: u64) -> Event {
         match self.clone() {
             Note::AuthenticationFailed { reason } => Event::AuthenticationFailed { reason, count },
@@ -63,16 +72,27 @@ pub(super) struct Notes {
     token_used: Notify,
 }
 
+impl Notes {
+    /// Counts a note. Its memory is bounded while the disk is full, too: what is new beyond the limit is counted without its
+    /// details.
+    fn add(&self, actor: Actor, note: Note, count: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (actor.subject.clone(), actor.token_id, note);
+        let mut actor = actor;
+        if waiting.len() >= KEPT_LIMIT && !waiting.contains_key(&key) {
+            actor = Actor::system("notes");
+            key = (actor.subject.clone(), None, key.2.without_details());
+        }
+        let entry = waiting.entry(key).or_insert((actor, 0));
+        entry.1 = entry.1.saturating_add(count);
+        self.noted.notify_one();
+    }
+}
+
 impl Store {
-    /// Remembers a refusal; it is on disk after the next [`Store::flush_notes`]. Returns whether a flush is due now
-    /// because too many different notes wait.
-    pub fn note(&self, by: &impl Acting, note: Note) -> bool {
-        let actor = by.actor();
-        let mut waiting = self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (actor.subject.clone(), actor.token_id, note);
-        waiting.entry(key).or_insert((actor, 0)).1 += 1;
-        self.notes.noted.notify_one();
-        waiting.len() >= KEPT_LIMIT
+    /// Remembers a refusal; it is on disk after the next [`Store::flush_notes`].
+    pub fn note(&self, by: &impl Acting, note: Note) {
+        self.notes.add(by.actor(), note, 1);
     }
 
     /// Writes what was noted since the last flush.
@@ -89,11 +109,9 @@ impl Store {
                 self.write(actor, move |_| Ok(Done::new((), event)))
             });
             let results = futures_util::future::join_all(writes).await;
-            for (result, (key, (actor, count))) in results.into_iter().zip(group) {
+            for (result, ((_, _, note), (actor, count))) in results.into_iter().zip(group) {
                 let Err(error) = result else { continue };
-                let mut waiting = self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.entry(key.clone()).or_insert_with(|| (actor.clone(), 0)).1 += count;
-                self.notes.noted.notify_one();
+                self.notes.add(actor.clone(), note.clone(), *count);
                 failed = Some(error);
             }
         }

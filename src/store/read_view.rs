@@ -142,7 +142,7 @@ impl ReadView {
             },
         )?;
         let names = found.collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Page::cut(names, limit, |name| format!("{}~{}~{}", name.package_type(), name.namespace_key(), name.name_key())))
+        Ok(Page::cut(names, limit, |name| format!("{}//{}//{}", name.package_type(), name.namespace_key(), name.name_key())))
     }
 
     /// Whether the repo was given this blob, and by whom.
@@ -164,7 +164,8 @@ impl ReadView {
     }
 }
 
+/// Neither types nor names have a slash, and no namespace has an empty segment.
 fn split_cursor(text: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = text.splitn(3, '~');
+    let mut parts = text.splitn(3, "//");
     Some((parts.next()?, parts.next()?, parts.next()?))
 }

@@ -10,7 +10,7 @@ use crate::domain::access::{Admin, Operator, Permit, Role, Roles};
 use crate::domain::event::Event;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{RepoKey, Subject};
-use crate::domain::repo::{Repo, RepoKind, RepoSettings};
+use crate::domain::repo::{Repo, RepoChange, RepoKind, RepoSettings};
 use crate::error::{Error, Result};
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Repo> {
@@ -138,24 +138,28 @@ impl Write<'_> {
         find(self.connection(), key)?.ok_or_else(|| Error::not_found(format!("repo {key}")))
     }
 
-    /// Changes a repo's settings.
+    /// Changes those settings of a repo that the change names; concurrent changes of others stand.
     ///
     /// # Errors
     /// `not_found` when it was deleted meanwhile.
-    pub fn update_repo(&mut self, permit: &Permit<Admin>, settings: &RepoSettings) -> Result<Done<Repo>> {
+    pub fn update_repo(&mut self, permit: &Permit<Admin>, change: &RepoChange) -> Result<Done<Repo>> {
         let key = permit.repo_key();
         self.connection()
             .prepare_cached(
-                "UPDATE repos SET anonymous_read = :anonymous, require_dual_control = :dual, retention_days = :days, updated_at = :now
+                "UPDATE repos SET anonymous_read = coalesce(:anonymous, anonymous_read),
+                     require_dual_control = coalesce(:dual, require_dual_control), retention_days = coalesce(:days, retention_days),
+                     updated_at = :now
                  WHERE repo_key = :key AND deleted_at IS NULL",
             )?
             .execute(named_params! {
-                ":anonymous": settings.anonymous_read, ":dual": settings.require_dual_control, ":days": settings.retention_days,
+                ":anonymous": change.anonymous_read, ":dual": change.require_dual_control, ":days": change.retention_days,
                 ":now": self.now().unix_ms(), ":key": key.as_str(),
             })?;
+        let repo = self.repo(key)?;
+        let settings = &repo.settings;
         let told = serde_json::json!({"anonymousRead": settings.anonymous_read, "requireDualControl": settings.require_dual_control,
             "retentionDays": settings.retention_days});
-        Ok(Done::new(self.repo(key)?, Event::RepoUpdated { repo: key.clone(), settings: told }))
+        Ok(Done::new(repo, Event::RepoUpdated { repo: key.clone(), settings: told }))
     }
 
     /// Deletes a repo that holds nothing.

@@ -246,21 +246,27 @@ impl Write<'_> {
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(Code::ArtifactProtected, format!("{} is under {mode}: {why}; an administrator must lift that first", version.coordinates)));
         }
-        let Some(_) = version.state.after(Step::Tombstone, None) else { return Err(not_permitted(&version, Step::Tombstone)) };
-        // Before the step: a row that is tombstoned must say when and from which state.
-        self.connection()
-            .prepare_cached(
-                "UPDATE versions SET tombstoned_at = :now, tombstone_reason = :reason, restorable_until = :until, tombstoned_from = :before
-                 WHERE version_id = :id",
-            )?
-            .execute(named_params! {
-                ":now": self.now().unix_ms(), ":reason": reason, ":until": self.now().plus_days(i64::from(retention_days)).unix_ms(),
-                ":before": version.state.as_str(), ":id": id.to_string(),
-            })?;
+        if version.state.after(Step::Tombstone, None).is_some() {
+            self.mark_tombstoned(&version, reason, retention_days)?;
+        }
         self.step(&version, Step::Tombstone, None, None)?;
         let after = self.found(permit.repo_key(), id)?.content;
         let event = Event::Tombstoned { version: versions::named(&after), reason: reason.to_owned() };
         Ok(Done::new(after, event))
+    }
+
+    /// Writes the record of a take-back; it must stand before the state says so.
+    fn mark_tombstoned(&self, version: &Version, reason: &str, retention_days: u32) -> Result<()> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE versions SET tombstoned_at = :now, tombstone_reason = :reason, restorable_until = :until, tombstoned_from = :before
+                 WHERE version_id = :id AND state = :before",
+            )?
+            .execute(named_params! {
+                ":now": self.now().unix_ms(), ":reason": reason, ":until": self.now().plus_days(i64::from(retention_days)).unix_ms(),
+                ":before": version.state.as_str(), ":id": version.id.to_string(),
+            })?;
+        Ok(())
     }
 }
 

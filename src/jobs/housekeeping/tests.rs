@@ -70,6 +70,18 @@ async fn equal_notes_become_one_row_and_what_was_noted_before_anybody_listened_i
 }
 
 #[tokio::test]
+async fn a_flood_of_different_notes_is_counted_in_bounded_memory_and_none_is_dropped() {
+    let world = World::new().await;
+    for number in 0..5000 {
+        world.store.note(&world.operator, Note::AuthenticationFailed { reason: format!("reason {number}") });
+    }
+    world.store.flush_notes().await.unwrap();
+    let sql = "SELECT count(*), sum(json_extract(details, '$.count')) FROM audit WHERE action = 'auth.failed'";
+    let counts: (i64, i64) = world.raw().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(counts, (4097, 5000));
+}
+
+#[tokio::test]
 async fn stamps_move_forward_only_and_unknown_tokens_are_passed_over() {
     let world = World::new().await;
     let token = TokenId::new(world.store.clock().uuid());

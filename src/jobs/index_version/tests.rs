@@ -34,8 +34,10 @@ async fn a_held_version_leaves_the_index() {
     assert_eq!(world.store.search_status(&world.operator).unwrap().documents, Some(1));
 }
 
+type Damage = (&'static str, fn(&World));
+
 /// What can befall the file.
-fn damages() -> Vec<(&'static str, fn(&World))> {
+fn damages() -> Vec<Damage> {
     vec![
         ("deleted", |world| {
             for suffix in ["", "-wal", "-shm"] {

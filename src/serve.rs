@@ -1,0 +1,51 @@
+//! The one way by which a visible file becomes a reply. Invariant: bytes go out for a `Visible<File>` alone, and no cache hands
+//! them on without asking again, so that a hold takes effect on the next request.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::app::App;
+use crate::domain::digest::Digest;
+use crate::domain::version::File;
+use crate::domain::visibility::Visible;
+use crate::error::Result;
+use crate::http::{Cache, EntityTag, HeaderName, HeaderValue, Reply, Request, header, range};
+
+/// The media type of a file whose uploader gave none.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+
+/// RFC 9530; the same under its older name (RFC 3230), which some clients still look for.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+const DIGEST: HeaderName = HeaderName::from_static("digest");
+
+/// Uploaded pages must not act in a browser as if they were ours.
+const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
+/// Answers a GET or HEAD with a visible file: whole, in part (one range, `If-Range`), or 304 when the client has it.
+///
+/// # Errors
+/// `invalid_range`; internal when the bytes are not on disk as the catalogue says.
+pub async fn file(app: &Arc<App>, request: &Request, file: &Visible<File>) -> Result<Reply> {
+    let tag = EntityTag::new(&file.digest.to_string())?;
+    if let Some(reply) = Reply::not_modified(request, &tag, Cache::Revalidate)? {
+        return Ok(reply);
+    }
+    let range = range::requested(request.head(), &tag, file.size_bytes)?;
+    let content = app.registry.open(file).await?;
+    let reply = match range {
+        Some(range) => Reply::partial(OCTET_STREAM, range, content.into_stream_of(range.bytes()))?,
+        None => Reply::stream(OCTET_STREAM, content.size_bytes(), content.into_stream()),
+    };
+    let reply = reply
+        .with_media_type(file.media_type.as_deref().unwrap_or(OCTET_STREAM))
+        .with_header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+        .with_header(header::CONTENT_SECURITY_POLICY, SANDBOX);
+    with_digest(reply, &file.digest)?.with_tag(&tag, Cache::Revalidate)
+}
+
+fn with_digest(reply: Reply, digest: &Digest) -> Result<Reply> {
+    let encoded = STANDARD.encode(digest.as_bytes());
+    reply.with_text(REPR_DIGEST, &format!("sha-256=:{encoded}:"))?.with_text(DIGEST, &format!("sha-256={encoded}"))
+}
