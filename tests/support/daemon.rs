@@ -107,6 +107,12 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// The same while others still hold it.
+    pub fn signal_kill(&self) {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
     /// Everything it has logged so far, by all daemons on this directory.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("test.log")).unwrap()

@@ -13,17 +13,18 @@ use artifortress::access::bootstrap;
 use artifortress::app::App;
 use artifortress::blobs::Blobs;
 use artifortress::clock::{Clock, FixedClock};
-use artifortress::config::{self, Config};
+use artifortress::config::Config;
 use artifortress::domain::digest::Digest;
 use artifortress::http::{HeaderMap, Method, Router};
 use artifortress::policy::Engine;
 use artifortress::store::{self, Store, StoreOptions};
-use artifortress::{jobs, routes};
+use artifortress::jobs::{self, JobSettings};
+use artifortress::routes;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
-pub use daemon::{Answer, Daemon};
+pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
 
@@ -43,7 +44,7 @@ pub struct TestApp {
     pub engine: Arc<MoodyEngine>,
     pub router: Arc<Router<App>>,
     pub admin: String,
-    job_settings: config::Jobs,
+    job_settings: JobSettings,
 }
 
 impl TestApp {
@@ -65,7 +66,7 @@ impl TestApp {
         let blobs = Blobs::open_dir(directory.path()).unwrap().limited_to(config.http.upload_limit_bytes);
         let first = bootstrap(&store, directory.path(), None, false).await.unwrap().expect("a first start makes a token");
         let engine = MoodyEngine::new();
-        let job_settings = config.jobs.clone();
+        let job_settings = JobSettings::default();
         let app = App::new(config, shared, &store, &blobs, Arc::clone(&engine) as Arc<dyn Engine>);
         let router = Arc::new(Router::new(Arc::new(app), routes::table()).unwrap());
         TestApp { directory, clock, store, engine, router, admin: first.secret.reveal().to_owned(), job_settings }
@@ -151,7 +152,7 @@ impl Drop for TestApp {
         if std::thread::panicking() {
             return;
         }
-        let (store, settings) = (Arc::clone(&self.store), self.job_settings.clone());
+        let (store, settings) = (Arc::clone(&self.store), self.job_settings);
         let quiet = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
