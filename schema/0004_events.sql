@@ -38,6 +38,7 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE INDEX outbox_due ON outbox (due_at, seq) WHERE state = 'pending';
+CREATE INDEX outbox_by_state ON outbox (state, seq);
 
 CREATE TABLE jobs (
     job_id           TEXT PRIMARY KEY,
@@ -62,3 +63,6 @@ CREATE TABLE jobs (
 
 -- For a job being processed `due_at` is the end of its lease: an expired lease is due like any other job.
 CREATE INDEX jobs_due ON jobs (due_at, job_id) WHERE state IN ('pending', 'failed', 'processing');
+CREATE INDEX jobs_by_state ON jobs (state, kind, updated_at);
+-- The lists of people, newest first.
+CREATE INDEX jobs_by_state_listed ON jobs (state, job_id);

@@ -46,8 +46,6 @@ pub struct Evaluation {
     pub repo_revision: u64,
     /// The sha256 of the input.
     pub input_digest: Digest,
-    /// The whole input, canonical JSON.
-    pub input: String,
     /// The digest of the content judged.
     pub content_digest: Digest,
     /// When.
@@ -56,6 +54,15 @@ pub struct Evaluation {
     pub evaluated_by: Subject,
     /// The hold it led to.
     pub quarantine_id: Option<QuarantineId>,
+}
+
+/// One recorded decision with everything it was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedEvaluation {
+    /// The decision.
+    pub evaluation: Evaluation,
+    /// The whole input, canonical JSON.
+    pub input: String,
 }
 
 /// Which evaluations to list.
@@ -94,7 +101,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
         instance_revision: rows::unsigned(row, "instance_revision")?,
         repo_revision: rows::unsigned(row, "repo_revision")?,
         input_digest: rows::parse(row, "input_digest")?,
-        input: row.get("input")?,
         content_digest: rows::parse(row, "content_digest")?,
         evaluated_at: rows::time(row, "evaluated_at")?,
         evaluated_by: versions::subject(row, "evaluated_by")?,
@@ -103,55 +109,69 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
 }
 
 /// The evaluation with this id in this repo.
-pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -> Result<Option<Evaluation>> {
+pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -> Result<Option<RecordedEvaluation>> {
     let found = connection
         .prepare_cached("SELECT * FROM evaluations WHERE evaluation_id = :id AND repo_key = :repo")?
-        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, read)
+        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, |row| {
+            Ok(RecordedEvaluation { evaluation: read(row)?, input: row.get("input")? })
+        })
         .optional()?;
     Ok(found)
 }
 
-/// One page of a repo's evaluations, newest first.
+/// One page of a repo's evaluations, newest first. Their inputs, which may be large, are not read.
 pub(super) fn list(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
     let before = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
-    let mut found = match filter.version_id {
-        Some(version_id) => of_version(connection, repo, &version_id, filter, limit, &before)?,
+    let mut found = match &filter.version_id {
         None => of_repo(connection, repo, filter, limit, &before)?,
+        Some(version) => {
+            let mut found = Vec::new();
+            // One ordered walk per action: each is answered from the index alone, and what is recorded never changes.
+            for action in Action::ALL.iter().filter(|each| filter.action.is_none_or(|wanted| wanted == **each)) {
+                found.extend(of_version(connection, repo, (version, *action, filter.decision), limit, &before)?);
+            }
+            found
+        }
     };
-    found.sort_by(|a, b| (b.evaluated_at, b.id).cmp(&(a.evaluated_at, a.id)));
-    found.truncate(limit + 1);
+    found.sort_by_key(|evaluation| std::cmp::Reverse((evaluation.evaluated_at, evaluation.id)));
+    found.truncate(limit.saturating_add(1));
     Ok(Page::cut(found, limit, |evaluation| rows::time_cursor(evaluation.evaluated_at, evaluation.id)))
-}
-
-/// One ordered walk per action: each is answered from the index alone.
-fn of_version(connection: &Connection, repo: &RepoKey, version_id: &VersionId, filter: &EvaluationFilter, limit: usize, before: &(i64, String)) -> Result<Vec<Evaluation>> {
-    let mut found = Vec::new();
-    for action in Action::ALL.iter().filter(|each| filter.action.is_none_or(|wanted| wanted == **each)) {
-        let mut statement = connection.prepare_cached(
-            "SELECT * FROM evaluations
-             WHERE version_id = :version AND repo_key = :repo AND action = :action AND (:decision IS NULL OR decision = :decision)
-               AND (evaluated_at, evaluation_id) < (:at, :id)
-             ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit",
-        )?;
-        let evaluations = statement.query_map(
-            named_params! {":version": version_id.to_string(), ":repo": repo.as_str(), ":action": action.as_str(),
-                ":decision": filter.decision.map(Decision::as_str), ":at": before.0, ":id": before.1, ":limit": rows::stored(limit as u64 + 1)},
-            read,
-        )?;
-        found.extend(evaluations.collect::<rusqlite::Result<Vec<_>>>()?);
-    }
-    Ok(found)
 }
 
 fn of_repo(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, before: &(i64, String)) -> Result<Vec<Evaluation>> {
     let mut statement = connection.prepare_cached(
-        "SELECT * FROM evaluations
+        "SELECT evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason, engine_version,
+             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id
+         FROM evaluations
          WHERE repo_key = :repo AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
            AND (evaluated_at, evaluation_id) < (:at, :id)
          ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit",
     )?;
     let found = statement.query_map(
         named_params! {":repo": repo.as_str(), ":action": filter.action.map(Action::as_str), ":decision": filter.decision.map(Decision::as_str),
+            ":at": before.0, ":id": before.1, ":limit": rows::stored(limit as u64 + 1)},
+        read,
+    )?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+fn of_version(
+    connection: &Connection,
+    repo: &RepoKey,
+    (version, action, decision): (&VersionId, Action, Option<Decision>),
+    limit: usize,
+    before: &(i64, String),
+) -> Result<Vec<Evaluation>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason, engine_version,
+             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id
+         FROM evaluations
+         WHERE repo_key = :repo AND version_id = :version AND action = :action AND (:decision IS NULL OR decision = :decision)
+           AND (evaluated_at, evaluation_id) < (:at, :id)
+         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT :limit",
+    )?;
+    let found = statement.query_map(
+        named_params! {":repo": repo.as_str(), ":version": version.to_string(), ":action": action.as_str(), ":decision": decision.map(Decision::as_str),
             ":at": before.0, ":id": before.1, ":limit": rows::stored(limit as u64 + 1)},
         read,
     )?;
