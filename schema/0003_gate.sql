@@ -51,7 +51,8 @@ CREATE TABLE quarantine_votes (
     ballot        TEXT    NOT NULL CHECK (ballot IN ('release', 'reject')),
     comment       TEXT,
     at            INTEGER NOT NULL,
-    PRIMARY KEY (quarantine_id, subject)
+    -- Who voted release may still reject, which settles the item.
+    PRIMARY KEY (quarantine_id, subject, ballot)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER votes_fixed_update BEFORE UPDATE ON quarantine_votes BEGIN SELECT RAISE(ABORT, 'written_once'); END;

@@ -16,6 +16,12 @@ mod tokens;
 mod uploads;
 mod version_wire;
 mod versions;
+mod audit;
+mod evaluations;
+mod operations;
+mod policies;
+mod quarantine;
+mod search;
 pub mod wire;
 
 use crate::app::App;
@@ -33,4 +39,11 @@ pub fn routes() -> Routes<App> {
         .join(drafts::routes())
         .join(versions::routes())
         .join(packages::routes())
+        .join(policies::routes())
+        .join(evaluations::routes())
+        .join(quarantine::routes())
+        .join(search::routes())
+        .join(audit::routes())
+        .join(operations::routes())
 }
+

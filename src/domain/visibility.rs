@@ -265,6 +265,11 @@ impl<T> Held<T> {
 }
 
 impl Held<Release> {
+    /// The proof for the version alone.
+    pub fn version(&self) -> Held<Version> {
+        Held { standing: self.standing.clone(), content: self.content.version.clone() }
+    }
+
     /// The proof for one file, for inspection.
     pub fn file(&self, path: &RelativePath) -> Option<Held<File>> {
         let file = self.content.files.iter().find(|file| file.path.key() == path.key())?;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::blobs::Blobs;
-use crate::blobs::serve::Content;
+use crate::blobs::serve::Chunks;
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::{Decision, Reason};
 use crate::domain::event::{Event, Named};
@@ -20,6 +20,9 @@ use crate::domain::visibility::Held;
 use crate::error::{Error, Result};
 use crate::hop;
 use crate::store::{Done, Evaluation, Page, Store};
+
+/// For rooms that may not name the store.
+pub use crate::store::ListedHold;
 
 /// Characters of a comment or reason.
 const WORDS_LIMIT: usize = 1000;
@@ -40,6 +43,16 @@ pub struct Reviewed {
     pub evaluation: Option<Evaluation>,
 }
 
+/// A held file opened for its reviewer.
+pub struct Inspection {
+    /// The file.
+    pub file: Held<File>,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its bytes.
+    pub chunks: Chunks,
+}
+
 impl Review {
     /// Review of what `store` and `blobs` hold.
     #[must_use]
@@ -47,18 +60,12 @@ impl Review {
         Review { store, blobs }
     }
 
-    /// One page of a repo's items with their versions, newest first.
+    /// One page of the holds in the repos of these permits, newest first.
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn list(&self, permit: &Permit<Promote>, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<Reviewed>> {
-        let view = self.store.review(permit)?;
-        let page = view.items(status, limit, cursor)?;
-        let items = page.items.into_iter().map(|item| {
-            let release = view.release(&item.version_id)?;
-            Ok(Reviewed { item, release, evaluation: None })
-        });
-        Ok(Page { items: items.collect::<Result<_>>()?, next_cursor: page.next_cursor })
+    pub fn list(&self, permits: &[Permit<Promote>], status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<ListedHold>> {
+        self.store.review_many(permits, status, limit, cursor)
     }
 
     /// One item with its version, files and evaluation.
@@ -77,7 +84,7 @@ impl Review {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn inspect(&self, permit: &Permit<Promote>, id: QuarantineId, path: RelativePath) -> Result<(Held<File>, Content)> {
+    pub async fn inspect(&self, permit: &Permit<Promote>, id: QuarantineId, path: RelativePath) -> Result<Inspection> {
         let (store, asked, wanted) = (Arc::clone(&self.store), permit.clone(), path.clone());
         let (named, file) = hop::run(move || {
             let view = store.review(&asked)?;
@@ -90,31 +97,42 @@ impl Review {
         let event = Event::HoldInspected { quarantine_id: id, version: named, path: path.to_string() };
         self.store.write(permit, move |_| Ok(Done::new((), event))).await?;
         let content = self.blobs.inspect(&file).await?;
-        Ok((file, content))
+        Ok(Inspection { file, size_bytes: content.size_bytes(), chunks: content.into_stream() })
     }
 
     /// Casts the caller's vote; one release resolves the item, two of different reviewers where the repo asks for that, one
     /// rejection always.
     ///
     /// # Errors
-    /// `quarantine_resolved`; `forbidden` for the uploader under dual control; `conflict` for a second vote.
-    pub async fn vote(&self, permit: &Permit<Promote>, id: QuarantineId, ballot: Ballot, comment: Option<String>) -> Result<QuarantineItem> {
+    /// `quarantine_resolved`; under dual control `forbidden` for the uploader and `conflict` for a second vote.
+    pub async fn vote(&self, permit: &Permit<Promote>, id: QuarantineId, ballot: Ballot, comment: Option<String>) -> Result<ListedHold> {
         if let Some(comment) = &comment {
             check_words("comment", comment)?;
         }
         let reviewing = permit.clone();
-        self.store.write(permit, move |tx| tx.vote(&reviewing, &id, ballot, comment.as_deref())).await
+        let item = self.store.write(permit, move |tx| tx.vote(&reviewing, &id, ballot, comment.as_deref())).await?;
+        self.with_version(permit, item).await
     }
 
     /// Holds a published version by hand.
     ///
     /// # Errors
     /// `conflict` when it is not published.
-    pub async fn hold(&self, permit: &Permit<Promote>, id: VersionId, reason: &str) -> Result<QuarantineItem> {
+    pub async fn hold(&self, permit: &Permit<Promote>, id: VersionId, reason: &str) -> Result<ListedHold> {
         check_words("reason", reason)?;
         let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: reason.to_owned() };
         let reviewing = permit.clone();
-        self.store.write(permit, move |tx| tx.hold(&reviewing, &id, &reason)).await
+        let item = self.store.write(permit, move |tx| tx.hold(&reviewing, &id, &reason)).await?;
+        self.with_version(permit, item).await
+    }
+
+    async fn with_version(&self, permit: &Permit<Promote>, item: QuarantineItem) -> Result<ListedHold> {
+        let (store, asked) = (Arc::clone(&self.store), permit.clone());
+        hop::run(move || {
+            let version = store.review(&asked)?.version(&item.version_id)?;
+            Ok(ListedHold { item, version })
+        })
+        .await
     }
 }
 

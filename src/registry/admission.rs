@@ -9,15 +9,14 @@ use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::name::Coordinates;
-use crate::domain::repo::Repo;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::policy::Verdict;
-use crate::store::{Admission, Done, Evaluation, NewEntry, Question};
+use crate::store::{Admission, Done, NewEntry, Question};
 
 /// How often the gate runs again because content or policies changed meanwhile.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
 /// How a version got in; a denial is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,41 +173,17 @@ impl Registry {
         Err(too_restless())
     }
 
-    /// Evaluates a version because somebody asks; one that the policy quarantines is held.
-    ///
-    /// # Errors
-    /// `not_found`; `policy_timeout` and `policy_error`, fail closed.
-    pub async fn evaluate(&self, permit: &Permit<Promote>, id: VersionId, action: Action, hint: Option<Decision>, reason: &str) -> Result<Evaluation> {
-        for _ in 0..ROUNDS {
-            let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let repo: Repo = permit.repo().clone();
-            let into = repo.clone();
-            let named = hop::run(move || Ok(store.review(&asked)?.dossier(&id, &into)?.named())).await?;
-            let question = self.question(permit, permit.roles(), action, hint);
-            let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &repo)).await;
-            let verdict = self.recorded(permit, &named, action, judged).await?;
-            let (reviewing, reason) = (permit.clone(), reason.to_owned());
-            let evaluated = self.store.write(permit, move |tx| tx.evaluate(&reviewing, &verdict, &reason)).await?;
-            if let Some(evaluation_id) = evaluated {
-                let (store, asked) = (Arc::clone(&self.store), permit.clone());
-                return hop::run(move || store.review(&asked)?.evaluation(&evaluation_id)).await;
-            }
-        }
-        Err(too_restless())
-    }
-
     async fn named(&self, permit: &Permit<Write>, id: VersionId) -> Result<Named> {
         let (store, permit) = (Arc::clone(&self.store), permit.clone());
         hop::run(move || Ok(store.author(&permit)?.dossier(&id)?.named())).await
     }
 
-    fn question(&self, actor: &impl Acting, roles: Roles, action: Action, hint: Option<Decision>) -> Question {
+    pub(super) fn question(&self, actor: &impl Acting, roles: Roles, action: Action, hint: Option<Decision>) -> Question {
         Question { action, subject: actor.actor().subject, roles, asked_at: self.store.clock().now(), hint }
     }
 
     /// Passes a verdict on; a gate that could not decide leaves its audit row and nothing else.
-    async fn recorded(&self, actor: &impl Acting, named: &Named, action: Action, judged: Result<Verdict>) -> Result<Verdict> {
+    pub(super) async fn recorded(&self, actor: &impl Acting, named: &Named, action: Action, judged: Result<Verdict>) -> Result<Verdict> {
         let error = match judged {
             Ok(verdict) => return Ok(verdict),
             Err(error) => error,
@@ -245,6 +220,6 @@ fn denied(named: &Named, evaluation_id: EvaluationId, reasons: &[Reason]) -> Err
         .with("reasons", serde_json::to_value(reasons).unwrap_or_default())
 }
 
-fn too_restless() -> Error {
+pub(super) fn too_restless() -> Error {
     Error::conflict("the version or the policy kept changing while it was judged; try again")
 }

@@ -12,8 +12,10 @@ use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::policy::{Document, Engine, PolicyInForce, Verdict};
-use crate::store::{Dossier, PolicySnapshot, Question};
+use crate::store::{Dossier, PolicyRevision, PolicySnapshot, Question};
 
+/// Policy texts checked at once: a text may take its check a second of a core.
+const CONCURRENT_CHECKS: usize = 2;
 /// Checked policies kept in memory.
 const DOCUMENTS_KEPT: usize = 256;
 
@@ -30,6 +32,7 @@ pub struct GateLimits {
 pub struct Gate {
     shared: Arc<Shared>,
     slots: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
     budget_ms: u64,
 }
 
@@ -43,13 +46,24 @@ impl Gate {
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: GateLimits) -> Gate {
         let shared = Shared { engine, documents: Mutex::default() };
-        Gate { shared: Arc::new(shared), slots: Arc::new(Semaphore::new(limits.concurrent.max(1))), budget_ms: limits.budget_ms }
+        Gate {
+            shared: Arc::new(shared),
+            slots: Arc::new(Semaphore::new(limits.concurrent.max(1))),
+            checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
+            budget_ms: limits.budget_ms,
+        }
     }
 
     /// The budget in milliseconds.
     #[must_use]
     pub fn budget_ms(&self) -> u64 {
         self.budget_ms
+    }
+
+    /// The engine and its version, as recorded with every evaluation.
+    #[must_use]
+    pub fn engine_version(&self) -> &str {
+        self.shared.engine.version()
     }
 
     /// Gathers by `gather` and evaluates, within the budget.
@@ -86,12 +100,31 @@ impl Gate {
         }
     }
 
-    /// Checks a policy text.
+    /// Checks a policy text, a few at once, on the blocking pool.
     ///
     /// # Errors
     /// `bad_policy` with every fault.
-    pub(super) fn check(&self, text: &str) -> Result<Document> {
-        self.shared.engine.check(text)
+    pub(super) async fn check(&self, text: String) -> Result<Arc<Document>> {
+        let slot = Arc::clone(&self.checks).acquire_owned().await.map_err(|cause| Error::internal("waiting to check a policy", cause))?;
+        let shared = Arc::clone(&self.shared);
+        hop::run(move || {
+            let _slot = slot;
+            shared.engine.check(&text).map(Arc::new)
+        })
+        .await
+    }
+
+    /// Keeps a checked policy at hand, so that the first evaluation under it need not parse it.
+    pub(super) fn remember(&self, document: &Arc<Document>) {
+        self.shared.remember(document);
+    }
+
+    /// A stored policy, parsed. Blocks.
+    ///
+    /// # Errors
+    /// `policy_error` when this version's engine refuses it; its cause has the faults.
+    pub(super) fn document(&self, revision: &PolicyRevision) -> Result<Arc<Document>> {
+        self.shared.document(revision)
     }
 
     /// Evaluates a stored input again.
@@ -107,31 +140,33 @@ impl Gate {
 impl Shared {
     /// The checked policies of a snapshot; each text is parsed once and shared.
     fn in_force(&self, snapshot: &PolicySnapshot) -> Result<Vec<PolicyInForce>> {
-        snapshot
-            .iter()
-            .map(|(level, revision)| {
-                let known = self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(&revision.digest).cloned();
-                let document = match known {
-                    Some(document) => document,
-                    None => self.parse(&revision.text, revision.digest)?,
-                };
-                Ok((level, document))
-            })
-            .collect()
+        snapshot.iter().map(|(level, revision)| Ok((level, self.document(revision)?))).collect()
+    }
+
+    fn document(&self, revision: &PolicyRevision) -> Result<Arc<Document>> {
+        let known = self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(&revision.digest).cloned();
+        match known {
+            Some(document) => Ok(document),
+            None => self.parse(&revision.text),
+        }
     }
 
     /// A stored policy that this program refuses fails closed; it was checked by an older one.
-    fn parse(&self, text: &str, digest: Digest) -> Result<Arc<Document>> {
+    fn parse(&self, text: &str) -> Result<Arc<Document>> {
         let document = self.engine.check(text).map_err(|error| {
             failed_closed(Error::new(Code::PolicyError, "the stored policy cannot be read by this version; an administrator must store it again").because(error))
         })?;
         let document = Arc::new(document);
+        self.remember(&document);
+        Ok(document)
+    }
+
+    fn remember(&self, document: &Arc<Document>) {
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
         if documents.len() >= DOCUMENTS_KEPT {
             documents.clear();
         }
-        documents.insert(digest, Arc::clone(&document));
-        Ok(document)
+        documents.insert(document.digest(), Arc::clone(document));
     }
 }
 

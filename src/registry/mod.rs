@@ -9,9 +9,11 @@
 
 mod admission;
 mod browse;
+mod evaluations;
 mod gate;
 mod health;
 mod lifecycle;
+mod operations;
 mod policies;
 mod repos;
 mod search;
@@ -21,13 +23,16 @@ use std::sync::Arc;
 
 pub use admission::{Admitted, Deposit};
 pub use browse::{Located, VersionSight};
+pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
-pub use policies::{Replay, StoredPolicy};
+pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
-pub use crate::store::{NewEntry, Page, Upload, UploadState};
+pub use crate::store::{AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow};
+pub use crate::store::{NewEntry, Upload, UploadState};
+pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation, SearchHit, SearchPage, SearchQuery, SearchStatus};
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};

@@ -160,6 +160,37 @@ pub(super) fn verify_chain(connection: &Connection, mut found: impl FnMut(ChainF
     Ok(count)
 }
 
+/// The newest rows before `:before` that every filter given lets through; `$driver` is what the index is asked by.
+macro_rules! page_by {
+    ($driver:literal) => {
+        concat!(
+            "SELECT * FROM audit WHERE ", $driver, " AND seq < :before AND (:action IS NULL OR action = :action)
+               AND (:actor IS NULL OR actor = :actor) AND (:resource IS NULL OR resource_id = :resource)
+               AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+             ORDER BY seq DESC LIMIT :limit"
+        )
+    };
+}
+
+/// The statement that the narrowest index answers for these filters.
+fn page_statement(filter: &AuditFilter) -> &'static str {
+    if filter.resource.is_some() {
+        page_by!("resource_id = :resource")
+    } else if filter.actor.is_some() {
+        page_by!("actor = :actor")
+    } else if filter.action.is_some() {
+        page_by!("action = :action")
+    } else if filter.since.is_some() || filter.until.is_some() {
+        // The index over time alone finds the window; only the rows of the page are read.
+        page_by!(
+            "seq IN (SELECT seq FROM audit INDEXED BY audit_by_time WHERE time BETWEEN coalesce(:since, -9e15) AND coalesce(:until, 9e15)
+                 AND seq < :before ORDER BY seq DESC LIMIT :limit)"
+        )
+    } else {
+        page_by!("TRUE")
+    }
+}
+
 impl super::Store {
     /// One page of the trail, newest first.
     ///
@@ -171,12 +202,7 @@ impl super::Store {
             None => i64::MAX,
         };
         let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(
-            "SELECT * FROM audit
-             WHERE seq < :before AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
-               AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
-             ORDER BY seq DESC LIMIT :limit",
-        )?;
+        let mut statement = connection.prepare_cached(page_statement(filter))?;
         let found = statement.query_map(
             named_params! {":before": before, ":action": filter.action, ":actor": filter.actor, ":resource": filter.resource,
                 ":since": filter.since.map(Time::unix_ms), ":until": filter.until.map(Time::unix_ms), ":limit": rows::stored(limit as u64 + 1)},

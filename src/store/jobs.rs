@@ -277,13 +277,21 @@ impl Store {
     /// # Errors
     /// `bad_request` for a cursor of another list.
     pub fn jobs(&self, _proof: &Operator, state: Option<JobState>, kind: Option<JobKind>, limit: usize, cursor: Option<&str>) -> Result<Page<JobRow>> {
+        let before: Option<JobId> = cursor.map(str::parse).transpose().map_err(|_| rows::bad_cursor())?;
         let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(
-            "SELECT * FROM jobs WHERE (:cursor IS NULL OR job_id < :cursor) AND (:state IS NULL OR state = :state) AND (:kind IS NULL OR kind = :kind)
-             ORDER BY job_id DESC LIMIT :limit",
-        )?;
+        let mut statement = connection.prepare_cached(match state {
+            Some(_) => {
+                "SELECT * FROM jobs WHERE state = :state AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
+                 ORDER BY job_id DESC LIMIT :limit"
+            }
+            None => {
+                "SELECT * FROM jobs WHERE :state IS NULL AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
+                 ORDER BY job_id DESC LIMIT :limit"
+            }
+        })?;
         let found = statement.query_map(
-            named_params! {":cursor": cursor, ":state": state.map(JobState::as_str), ":kind": kind.map(JobKind::as_str), ":limit": rows::stored(limit as u64 + 1)},
+            named_params! {":before": before.map(|id| id.to_string()), ":state": state.map(JobState::as_str), ":kind": kind.map(JobKind::as_str),
+                ":limit": rows::stored(limit as u64 + 1)},
             read,
         )?;
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |job| job.id.to_string()))

@@ -201,9 +201,10 @@ impl Store {
             None => i64::MAX,
         };
         let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(
-            "SELECT * FROM outbox WHERE seq < :before AND (:state IS NULL OR state = :state) ORDER BY seq DESC LIMIT :limit",
-        )?;
+        let mut statement = connection.prepare_cached(match state {
+            Some(_) => "SELECT * FROM outbox WHERE state = :state AND seq < :before ORDER BY seq DESC LIMIT :limit",
+            None => "SELECT * FROM outbox WHERE :state IS NULL AND seq < :before ORDER BY seq DESC LIMIT :limit",
+        })?;
         let found = statement
             .query_map(named_params! {":before": before, ":state": state.map(OutboxState::as_str), ":limit": rows::stored(limit as u64 + 1)}, read)?;
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |event| event.seq.to_string()))

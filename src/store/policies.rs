@@ -28,6 +28,19 @@ pub struct PolicyRevision {
     pub created_by: Subject,
 }
 
+/// One revision of a policy as listed: without its text, which may be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRevision {
+    /// 1, 2, 3, …
+    pub revision: u64,
+    /// The sha256 of the text.
+    pub digest: Digest,
+    /// When it was stored.
+    pub created_at: Time,
+    /// By whom.
+    pub created_by: Subject,
+}
+
 /// The policies in force in a repo at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PolicySnapshot {
@@ -91,8 +104,8 @@ pub(super) fn current(connection: &Connection, repo: &RepoKey) -> rusqlite::Resu
     Ok(PolicySnapshot { instance: newest(connection, None)?, repo: newest(connection, Some(repo))? })
 }
 
-/// The text of the policy with this digest, whichever revision it is.
-pub(super) fn text_of(connection: &Connection, repo: Option<&RepoKey>, revision: u64) -> rusqlite::Result<Option<PolicyRevision>> {
+/// One revision of the policy of the instance (`None`) or of a repo.
+pub(super) fn revision(connection: &Connection, repo: Option<&RepoKey>, revision: u64) -> rusqlite::Result<Option<PolicyRevision>> {
     connection
         .prepare_cached("SELECT * FROM policies WHERE repo_key = :repo AND revision = :revision")?
         .query_row(named_params! {":repo": stored_key(repo), ":revision": rows::stored(revision)}, read)
@@ -108,20 +121,39 @@ impl Store {
         Ok(newest(&*self.connection()?, repo)?)
     }
 
+    /// One revision of the policy of the instance (`None`) or of a repo. Callers hold an `Operator` or a `Permit<Admin>`.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn policy_revision(&self, repo: Option<&RepoKey>, number: u64) -> Result<Option<PolicyRevision>> {
+        Ok(revision(&*self.connection()?, repo, number)?)
+    }
+
     /// One page of the revisions, newest first.
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn policy_revisions(&self, repo: Option<&RepoKey>, limit: usize, cursor: Option<&str>) -> Result<Page<PolicyRevision>> {
+    pub fn policy_revisions(&self, repo: Option<&RepoKey>, limit: usize, cursor: Option<&str>) -> Result<Page<ListedRevision>> {
         let before: i64 = match cursor {
             Some(text) => text.parse().map_err(|_| rows::bad_cursor())?,
             None => i64::MAX,
         };
         let connection = self.connection()?;
-        let mut statement = connection
-            .prepare_cached("SELECT * FROM policies WHERE repo_key = :repo AND revision < :before ORDER BY revision DESC LIMIT :limit")?;
-        let found = statement
-            .query_map(named_params! {":repo": stored_key(repo), ":before": before, ":limit": rows::stored(limit as u64 + 1)}, read)?;
+        let mut statement = connection.prepare_cached(
+            "SELECT revision, digest, created_at, created_by FROM policies WHERE repo_key = :repo AND revision < :before
+             ORDER BY revision DESC LIMIT :limit",
+        )?;
+        let found = statement.query_map(
+            named_params! {":repo": stored_key(repo), ":before": before, ":limit": rows::stored(limit as u64 + 1)},
+            |row| {
+                Ok(ListedRevision {
+                    revision: rows::unsigned(row, "revision")?,
+                    digest: rows::parse(row, "digest")?,
+                    created_at: rows::time(row, "created_at")?,
+                    created_by: super::versions::subject(row, "created_by")?,
+                })
+            },
+        )?;
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |revision| revision.revision.to_string()))
     }
 }

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::evaluations::NewEvaluation;
-use super::rows::{self, Page};
+use super::rows;
 use super::steps::evaluated;
 use super::versions;
 use super::write::{Done, Write};
@@ -14,14 +14,14 @@ use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::{HeldFrom, State, Step};
-use crate::domain::name::RepoKey;
+use crate::domain::name::{RepoKey, Subject};
 use crate::domain::quarantine::{Ballot, QuarantineItem, QuarantineStatus, Resolution, Vote};
 use crate::domain::version::Version;
 use crate::domain::visibility::{Sight, decide};
 use crate::error::{Code, Error, Result};
 use crate::policy::Verdict;
 
-fn read(row: &Row<'_>) -> rusqlite::Result<QuarantineItem> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<QuarantineItem> {
     let resolution = match rows::time_optional(row, "resolved_at")? {
         Some(at) => Some(Resolution { at, by: versions::subject(row, "resolved_by")?, comment: row.get("comment")? }),
         None => None,
@@ -42,7 +42,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<QuarantineItem> {
     })
 }
 
-fn votes(connection: &Connection, id: &QuarantineId) -> rusqlite::Result<Vec<Vote>> {
+/// The votes on an item, oldest first.
+pub(super) fn votes(connection: &Connection, id: &QuarantineId) -> rusqlite::Result<Vec<Vote>> {
     let mut statement = connection.prepare_cached("SELECT * FROM quarantine_votes WHERE quarantine_id = :id ORDER BY at, subject")?;
     let found = statement.query_map(named_params! {":id": id.to_string()}, |row| {
         Ok(Vote {
@@ -64,31 +65,6 @@ pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &QuarantineId) -
     let Some(mut item) = found else { return Ok(None) };
     item.votes = votes(connection, id)?;
     Ok(Some(item))
-}
-
-/// One page of a repo's items, newest first.
-pub(super) fn list(connection: &Connection, repo: &RepoKey, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<QuarantineItem>> {
-    let (before_at, before_id) = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
-    let mut found = Vec::new();
-    // One ordered walk per status: each is answered from the index alone.
-    for status in QuarantineStatus::ALL.iter().filter(|each| status.is_none_or(|wanted| wanted == **each)) {
-        let mut statement = connection.prepare_cached(
-            "SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status AND (created_at, quarantine_id) < (:at, :id)
-             ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit",
-        )?;
-        let items = statement.query_map(
-            named_params! {":repo": repo.as_str(), ":status": status.as_str(), ":at": before_at, ":id": before_id, ":limit": rows::stored(limit as u64 + 1)},
-            read,
-        )?;
-        found.extend(items.collect::<rusqlite::Result<Vec<_>>>()?);
-    }
-    found.sort_by(|a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id)));
-    found.truncate(limit + 1);
-    let mut page = Page::cut(found, limit, |item| rows::time_cursor(item.created_at, item.id));
-    for item in &mut page.items {
-        item.votes = votes(connection, &item.id)?;
-    }
-    Ok(page)
 }
 
 /// The error for an item that somebody resolved before.
@@ -169,8 +145,8 @@ impl Write<'_> {
     /// Casts one reviewer's vote and resolves the item when that settles it.
     ///
     /// # Errors
-    /// `quarantine_resolved` when it is settled already; `conflict` for a second vote of one subject; `forbidden` for the
-    /// uploader under dual control.
+    /// `quarantine_resolved` when it is settled already; `forbidden` under dual control for whoever brought the version,
+    /// `conflict` for a second release by one subject. Who voted release may still reject.
     pub fn vote(&mut self, permit: &Permit<Promote>, id: &QuarantineId, ballot: Ballot, comment: Option<&str>) -> Result<Done<QuarantineItem>> {
         let item = self.item(permit, id)?;
         if item.status != QuarantineStatus::Quarantined {
@@ -178,28 +154,63 @@ impl Write<'_> {
         }
         let version = self.found(permit.repo_key(), &item.version_id)?.content;
         let subject = self.actor().subject.clone();
-        let dual = permit.repo().settings.require_dual_control;
-        let asked_for_it = item.held_from != HeldFrom::Published && subject == item.created_by;
-        if dual && ballot == Ballot::Release && (subject == version.created_by || asked_for_it) {
+        // Read here and not from the permit: a change of the setting counts from the moment it was acknowledged.
+        let dual = self.repo(permit.repo_key())?.settings.require_dual_control;
+        if dual && ballot == Ballot::Release && self.has_brought(&item, &version, &subject)? {
             return Err(Error::new(Code::Forbidden, "this repo needs two reviewers other than the uploader; ask two others to release it"));
         }
-        if item.votes.iter().any(|vote| vote.subject == subject) {
-            return Err(Error::conflict("you voted on this item before; this repo needs a vote of a second reviewer"));
+        let has_voted = item.votes.iter().any(|vote| vote.subject == subject && vote.ballot == ballot);
+        if has_voted && dual {
+            return Err(Error::conflict("you voted on this item before; this repo needs the vote of a second reviewer"));
         }
+        if !has_voted {
+            self.add_vote(id, &subject, ballot, comment)?;
+        }
+        let name = versions::named(&version);
+        let voted = Event::HoldVoted { quarantine_id: *id, version: name, ballot, comment: comment.map(str::to_owned) };
+        let others = item.votes.iter().filter(|vote| vote.ballot == Ballot::Release && vote.subject != subject).count();
+        let outcome = match ballot {
+            Ballot::Reject => self.reject(&item, &version, comment)?,
+            Ballot::Release if !dual || others >= 1 => self.release(&item, &version, comment)?,
+            Ballot::Release => Vec::new(),
+        };
+        Ok(Done::new(self.item(permit, id)?, voted).and_all(outcome))
+    }
+
+    fn add_vote(&self, id: &QuarantineId, subject: &Subject, ballot: Ballot, comment: Option<&str>) -> Result<()> {
         self.connection()
             .prepare_cached("INSERT INTO quarantine_votes (quarantine_id, subject, ballot, comment, at) VALUES (:id, :subject, :ballot, :comment, :now)")?
             .execute(named_params! {
                 ":id": id.to_string(), ":subject": subject.as_str(), ":ballot": ballot.as_str(), ":comment": comment, ":now": self.now().unix_ms(),
             })?;
-        let name = versions::named(&version);
-        let voted = Event::HoldVoted { quarantine_id: *id, version: name, ballot, comment: comment.map(str::to_owned) };
-        let releases = 1 + item.votes.iter().filter(|vote| vote.ballot == Ballot::Release).count();
-        let outcome = match ballot {
-            Ballot::Reject => self.reject(&item, &version, comment)?,
-            Ballot::Release if !dual || releases >= 2 => self.release(&item, &version, comment)?,
-            Ballot::Release => Vec::new(),
+        Ok(())
+    }
+
+    /// Whether this subject had a hand in bringing the held version: began its draft, put files or a manifest into it, asked
+    /// for it to become visible, or did so with the version that it was promoted from.
+    fn has_brought(&self, item: &QuarantineItem, version: &Version, subject: &Subject) -> Result<bool> {
+        let has_asked = match item.held_from {
+            HeldFrom::Publish | HeldFrom::Restore => item.created_by == *subject,
+            // Held by a reviewer, who has brought nothing by that.
+            HeldFrom::Draft | HeldFrom::Published => false,
         };
-        Ok(Done::new(self.item(permit, id)?, voted).and_all(outcome))
+        if has_asked || version.created_by == *subject {
+            return Ok(true);
+        }
+        let found = self
+            .connection()
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM audit WHERE actor = :subject
+                     AND resource_id IN (:version, (SELECT version_id FROM evaluations WHERE evaluation_id = :evaluation))
+                     AND action IN ('package.version.draft.created', 'package.version.entries.upserted', 'package.version.manifest.upserted'))",
+            )?
+            .query_row(
+                named_params! {
+                    ":subject": subject.as_str(), ":version": version.id.to_string(), ":evaluation": item.evaluation_id.map(|id| id.to_string()),
+                },
+                |row| row.get(0),
+            )?;
+        Ok(found)
     }
 
     fn release(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {

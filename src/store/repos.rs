@@ -134,7 +134,8 @@ impl Write<'_> {
         Ok(Done::new(repo, Event::RepoCreated { repo: key.clone() }))
     }
 
-    fn repo(&self, key: &RepoKey) -> Result<Repo> {
+    /// The repo as this transaction sees it.
+    pub(super) fn repo(&self, key: &RepoKey) -> Result<Repo> {
         find(self.connection(), key)?.ok_or_else(|| Error::not_found(format!("repo {key}")))
     }
 

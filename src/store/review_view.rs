@@ -2,17 +2,18 @@
 //! out as `Held`, which only inspection accepts.
 
 use super::author_view::Dossier;
-use super::evaluations::{self, Evaluation, EvaluationFilter};
+use super::evaluations::{self, Evaluation, EvaluationFilter, RecordedEvaluation};
 use super::policies::PolicyRevision;
 use super::pool::Reader;
+use super::quarantine_list::ListedHold;
 use super::rows::Page;
-use super::{policies, quarantine, versions};
+use super::{policies, quarantine, quarantine_list, versions};
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::PolicyLevel;
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::quarantine::{QuarantineItem, QuarantineStatus};
 use crate::domain::repo::Repo;
-use crate::domain::version::Release;
+use crate::domain::version::{Release, Version};
 use crate::domain::visibility::Held;
 use crate::error::{Code, Error, Result};
 
@@ -38,6 +39,16 @@ impl ReviewView {
         sealed.inspect(&self.permit).map_err(|refusal| refusal.into_error(Code::QuarantinedVersion, &what))
     }
 
+    /// The version with this id without files and manifest, whatever its state.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn version(&self, id: &VersionId) -> Result<Held<Version>> {
+        let what = format!("version {id}");
+        let found = versions::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(&what))?;
+        found.seal().inspect(&self.permit).map_err(|refusal| refusal.into_error(Code::QuarantinedVersion, &what))
+    }
+
     /// The item with this id, with its votes.
     ///
     /// # Errors
@@ -46,12 +57,12 @@ impl ReviewView {
         quarantine::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("quarantine item {id}")))
     }
 
-    /// One page of the repo's items, newest first.
+    /// One page of the repo's items with their versions, newest first.
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn items(&self, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<QuarantineItem>> {
-        quarantine::list(&self.connection, self.permit.repo_key(), status, limit, cursor)
+    pub fn items(&self, status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<ListedHold>> {
+        quarantine_list::list(&self.connection, std::slice::from_ref(&self.permit), status, limit, cursor)
     }
 
     /// The evaluation with this id.
@@ -59,6 +70,14 @@ impl ReviewView {
     /// # Errors
     /// `not_found`.
     pub fn evaluation(&self, id: &EvaluationId) -> Result<Evaluation> {
+        self.recorded(id).map(|recorded| recorded.evaluation)
+    }
+
+    /// The evaluation with this id and the input it was made of.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn recorded(&self, id: &EvaluationId) -> Result<RecordedEvaluation> {
         evaluations::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(format!("evaluation {id}")))
     }
 
@@ -75,8 +94,8 @@ impl ReviewView {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn policies_of(&self, evaluation: &Evaluation) -> Result<Vec<(PolicyLevel, PolicyRevision)>> {
-        let instance = policies::text_of(&self.connection, None, evaluation.instance_revision)?;
-        let repo = policies::text_of(&self.connection, Some(&evaluation.repo), evaluation.repo_revision)?;
+        let instance = policies::revision(&self.connection, None, evaluation.instance_revision)?;
+        let repo = policies::revision(&self.connection, Some(&evaluation.repo), evaluation.repo_revision)?;
         let instance = instance.map(|revision| (PolicyLevel::Instance, revision));
         Ok(instance.into_iter().chain(repo.map(|revision| (PolicyLevel::Repo, revision))).collect())
     }

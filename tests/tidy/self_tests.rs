@@ -64,7 +64,7 @@ fn what_the_table_allows_and_what_only_tests_compile_passes() {
 #[test]
 fn the_store_names_of_the_policy_only_what_it_records() {
     let texts = [
-        "use crate::policy::{Verdict, policy_digest};",
+        "use crate::policy::{Verdict, digest_of_policies};",
         "use crate::policy::evaluate;",
         "use crate::policy;",
         "use crate::policy::{Verdict, Engine};",
