@@ -12,8 +12,8 @@ use artifortress::routes;
 use crate::support::TestApp;
 
 fn matrix() -> String {
-    let mut lines: Vec<String> = routes::table().iter().map(|route| format!("{:<8} {:<10} {}", route.access().as_str(), route.method(), route.pattern())).collect();
-    lines.sort_by_key(|line| (line[20..].to_owned(), line.clone()));
+    let mut lines: Vec<String> = routes::table().iter().map(|route| format!("{:<8} {:<6} {}", route.access().as_str(), route.method().as_str(), route.pattern())).collect();
+    lines.sort_by_key(|line| (line[16..].to_owned(), line.clone()));
     lines.iter().fold(String::new(), |mut text, line| {
         writeln!(text, "{line}").unwrap();
         text
@@ -25,11 +25,12 @@ fn the_role_matrix_is_the_reviewed_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/role_matrix.txt");
     let reviewed = std::fs::read_to_string(&path).unwrap_or_default();
     let found = matrix();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("role_matrix.txt"), &found).unwrap();
     let missing: Vec<&str> = reviewed.lines().filter(|line| !found.lines().any(|other| other == *line)).collect();
     let new: Vec<&str> = found.lines().filter(|line| !reviewed.lines().any(|other| other == *line)).collect();
     assert!(
         missing.is_empty() && new.is_empty(),
-        "the routes differ from tests/role_matrix.txt; review the difference and put it there\n- {}\n+ {}",
+        "the routes differ from tests/role_matrix.txt; review the difference and take over target/tmp/role_matrix.txt\n- {}\n+ {}",
         missing.join("\n- "),
         new.join("\n+ ")
     );

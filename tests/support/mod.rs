@@ -15,7 +15,7 @@ use artifortress::blobs::Blobs;
 use artifortress::clock::{Clock, FixedClock};
 use artifortress::config::Config;
 use artifortress::domain::digest::Digest;
-use artifortress::http::{HeaderMap, Method, Router};
+use artifortress::http::{HeaderMap, Router};
 use artifortress::policy::Engine;
 use artifortress::store::{self, Store, StoreOptions};
 use artifortress::jobs::{self, JobSettings};
@@ -208,11 +208,11 @@ impl Call {
     pub async fn send(self) -> Response {
         let length = self.body.len().to_string();
         let request = self.request.header("content-length", length).body(Full::new(self.body)).unwrap();
-        let (method, path) = (request.method().clone(), request.uri().to_string());
+        let what = format!("{} {}", request.method(), request.uri());
         let (parts, body) = self.router.handle(request).await.into_parts();
         let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>().map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
         let bytes = body.collect().await.expect("the whole answer").to_bytes();
-        Response { what: format!("{method} {path}"), method, status: parts.status.as_u16(), reason: reason.unwrap_or_default(), headers: parts.headers, bytes }
+        Response { what, status: parts.status.as_u16(), reason: reason.unwrap_or_default(), headers: parts.headers, bytes }
     }
 }
 
@@ -220,7 +220,6 @@ impl Call {
 #[derive(Debug)]
 pub struct Response {
     what: String,
-    pub method: Method,
     pub status: u16,
     pub reason: String,
     pub headers: HeaderMap,
