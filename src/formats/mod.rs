@@ -7,11 +7,24 @@
 //! 3. its routes in `routes()` below, each with an example address;
 //! 4. its line in the README and its real client in `tests/clients.rs`.
 
+mod address;
+mod generic;
+mod outcome;
+mod pypi;
+mod refusal;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::encoded;
+pub use outcome::Outcome;
+pub use refusal::{Audience, Withholding, explained, line, problem};
+
 use crate::app::App;
 use crate::http::Routes;
 
 /// Every route of every protocol.
 #[must_use]
 pub fn routes() -> Routes<App> {
-    Routes::new()
+    Routes::new().join(generic::routes()).join(pypi::routes())
 }

@@ -189,16 +189,24 @@ impl Registry {
     /// `upload_verification_failed`; what `source` fails with.
     pub async fn put_blob(&self, permit: &Permit<Write>, digest: Digest, source: impl BlobSource) -> Result<(Digest, u64)> {
         let received = self.receive(source).await?;
-        let staged = match received.staged.verify(Expected { digest: Some(digest), length: None }).await {
-            Ok(staged) => staged,
+        let received = self.verify(permit, received, digest).await?;
+        self.accept(permit, received).await
+    }
+
+    /// Compares received bytes with the sha256 that their client announced. A difference is recorded, and the bytes are thrown away.
+    ///
+    /// # Errors
+    /// `upload_verification_failed`.
+    pub async fn verify(&self, permit: &Permit<Write>, received: Received, announced: Digest) -> Result<Received> {
+        match received.staged.verify(Expected { digest: Some(announced), length: None }).await {
+            Ok(staged) => Ok(Received { staged }),
             Err(error) => {
                 let (repo, reason) = (permit.repo_key().clone(), error.message().to_owned());
                 let upload_id = UploadId::new(self.store.clock().uuid());
                 self.store.write(permit, move |_| Ok(Done::new((), Event::UploadVerificationFailed { repo, upload_id, reason }))).await?;
-                return Err(error);
+                Err(error)
             }
-        };
-        self.give(permit, staged, None).await
+        }
     }
 
     /// Takes bytes in without giving them to a repo yet.

@@ -1,0 +1,40 @@
+//! Python distributions, as pip, uv, twine and their kin speak. Invariant: each file of a release is a version of its own with its
+//! own verdict; its metadata and signature stand behind the same door; HTML and JSON come from one view.
+//!
+//! How to add
+//! * a side file: an entry of the same version in `upload`, its suffix in `name::SIDE_SUFFIXES`; it is then served and never listed;
+//! * a field of the core metadata: a line in the table of `metadata`;
+//! * an attribute of the index: a field of `index::Shown`, then both forms in `page`;
+//! * a kind of file: `name::FileName`, and what is checked of it in `upload`.
+
+mod files;
+mod form;
+mod index;
+mod metadata;
+mod name;
+mod negotiate;
+mod pace;
+mod page;
+mod simple;
+mod upload;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+use crate::app::App;
+use crate::formats::problem;
+use crate::http::Routes;
+
+/// The routes under `/pypi`.
+pub(super) fn routes() -> Routes<App> {
+    Routes::new()
+        .post("/pypi/{repoKey}/legacy/", "/pypi/main/legacy/", upload::upload)
+        .post("/pypi/{repoKey}/legacy", "/pypi/main/legacy", upload::upload)
+        .get("/pypi/{repoKey}/simple/", "/pypi/main/simple/", simple::projects)
+        .get("/pypi/{repoKey}/simple", "/pypi/main/simple", simple::to_projects)
+        .get("/pypi/{repoKey}/simple/{project}/", "/pypi/main/simple/demo/", simple::project)
+        .get("/pypi/{repoKey}/simple/{project}", "/pypi/main/simple/demo", simple::to_project)
+        .get("/pypi/{repoKey}/files/{project}/{filename}", "/pypi/main/files/demo/demo-1.0-py3-none-any.whl", files::download)
+        .with_dialect(problem)
+}

@@ -1,0 +1,182 @@
+//! Taking a distribution in, as twine, uv, poetry, flit, hatch and pdm send it. Invariant: file name, form and the metadata inside a
+//! wheel say one name and version, and announced digests hold, before anything is given to the repo; then the door in decides.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{future, stream};
+
+use super::form::Form;
+use super::metadata::Core;
+use super::name::{self, FileName, Kind};
+use super::wheel;
+use crate::app::App;
+use crate::domain::access::{Permit, Write};
+use crate::domain::digest::Digest;
+use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
+use crate::error::{Code, Error, Result};
+use crate::formats::Outcome;
+use crate::http::{HeaderName, Reply, Request};
+use crate::registry::{Deposit, NewEntry, Received};
+
+/// Says in the answer to a publish what was decided, for clients and people who look at headers.
+const DECISION: HeaderName = HeaderName::from_static("artifortress-decision");
+
+/// What a form is about.
+#[derive(Debug, Clone)]
+struct Subject {
+    at: Coordinates,
+    file: FileName,
+}
+
+/// POST of the upload form.
+pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Request) -> Result<Reply> {
+    request.body.set_limit(app.config.http.upload_limit_bytes)?;
+    let mut form = Form::read(&app, request).await?;
+    let Some((file_name, received)) = form.content.take() else {
+        return Err(Error::bad_request("the form has no file: its part content is missing"));
+    };
+    let subject = match Subject::of(&form, &file_name) {
+        Ok(subject) => subject,
+        Err(error) => return refuse(received, error).await,
+    };
+    let received = verified(&app, &permit, &form, received).await?;
+    let (received, metadata) = inspected(&app, &subject, received).await?;
+    if let Some(outcome) = existing(&app, &permit, &subject, received.digest()).await.transpose() {
+        received.discard().await?;
+        return answer(&outcome?);
+    }
+    let digest = received.digest();
+    let deposit = put_together(&app, &permit, &subject, form, (received, metadata)).await?;
+    match app.registry.deposit(&permit, deposit).await {
+        Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted)),
+        // Somebody may have sent the same file in the meantime.
+        Err(error) if error.code() == Code::Conflict => match existing(&app, &permit, &subject, digest).await? {
+            Some(outcome) => answer(&outcome),
+            None => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+impl Subject {
+    /// Checks what the form says against the file's name.
+    fn of(form: &Form, file_name: &str) -> Result<Subject> {
+        let said = |field: &str| form.said.get(field).map(String::as_str);
+        if let Some(other) = said(":action").filter(|action| *action != "file_upload") {
+            return Err(Error::bad_request(format!("the action {other} is not known here; files are uploaded with file_upload")));
+        }
+        if let Some(other) = said("protocol_version").filter(|version| *version != "1") {
+            return Err(Error::bad_request(format!("version {other} of the upload protocol is not known here; send version 1")));
+        }
+        let field = |name: &str| form.core.text(name).ok_or_else(|| Error::bad_request(format!("the form has no field {name}")));
+        let package = PackageName::new(PackageType::pypi(), "", field("name")?)?;
+        let at = Coordinates::new(package, field("version")?)?;
+        let file = FileName::parse(file_name)?;
+        file.check(&at)?;
+        if let Some(other) = said("filetype").filter(|filetype| *filetype != file.kind.filetype()) {
+            let wanted = file.kind.filetype();
+            return Err(Error::bad_request(format!("the form says that {file_name} is of the filetype {other}, but its name says {wanted}")));
+        }
+        Ok(Subject { at: at.distribution_named(&file.path), file })
+    }
+}
+
+/// Throws the bytes away and passes the error on.
+async fn refuse<T>(received: Received, error: Error) -> Result<T> {
+    received.discard().await?;
+    Err(error)
+}
+
+/// Compares the bytes with the digests that the form announces.
+async fn verified(app: &App, permit: &Permit<Write>, form: &Form, received: Received) -> Result<Received> {
+    let said = |field: &str| form.said.get(field).filter(|text| !text.is_empty());
+    let received = match said("sha256_digest").map(|text| text.parse::<Digest>()) {
+        Some(Ok(announced)) => app.registry.verify(permit, received, announced).await?,
+        Some(Err(error)) => return refuse(received, error).await,
+        None => received,
+    };
+    let Some(announced) = said("md5_digest") else { return Ok(received) };
+    let actual = received.md5().await?;
+    if actual.eq_ignore_ascii_case(announced) {
+        return Ok(received);
+    }
+    let message = "the md5 of the bytes received is not what was announced; nothing was stored; send the upload again";
+    refuse(received, Error::new(Code::UploadVerificationFailed, message).with("expectedDigest", format!("md5:{announced}")).with("actualDigest", format!("md5:{actual}"))).await
+}
+
+/// The METADATA of a wheel, which must say the same name and version; sdists have none here.
+async fn inspected(app: &Arc<App>, subject: &Subject, received: Received) -> Result<(Received, Option<(Bytes, Core)>)> {
+    if subject.file.kind != Kind::Wheel {
+        return Ok((received, None));
+    }
+    let at = subject.at.clone();
+    let (received, read) = app
+        .run(move |_| {
+            let read = received.reader().and_then(|file| wheel::metadata(file, &at)).and_then(|bytes| {
+                let core = Core::parse(&bytes)?;
+                let said = |field: &str| core.text(field).unwrap_or_default();
+                name::check_same("METADATA in the wheel", said("name"), said("version"), &at)?;
+                Ok((Bytes::from(bytes), core))
+            });
+            Ok((received, read))
+        })
+        .await?;
+    match read {
+        Ok(metadata) => Ok((received, Some(metadata))),
+        Err(error) => refuse(received, error).await,
+    }
+}
+
+/// What there is under this file name already: the same bytes (nothing to do), or none.
+///
+/// # Errors
+/// `conflict` for other bytes; `quarantined_version` for what is held or rejected.
+async fn existing(app: &Arc<App>, permit: &Permit<Write>, subject: &Subject, digest: Digest) -> Result<Option<Outcome>> {
+    let (reading, wanted) = (permit.reading(), subject.clone());
+    let found = app.run(move |app| app.registry.file_named(&reading, wanted.at.package(), &wanted.file.path)).await;
+    let path = &subject.file.path;
+    match found {
+        Ok(located) if located.file.digest == digest => Ok(Some(Outcome::unchanged(path.as_str(), located.version.id))),
+        Ok(_) => Err(Error::conflict(format!("File already exists: {path} was published with other content; file names are never reused, publish a new version"))),
+        Err(error) if error.code() == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the bytes to the repo and makes a version of them: the file, what stands beside it, and its metadata. Inside a wheel stands
+/// what installers read, so for wheels that counts and not the form.
+async fn put_together(
+    app: &App,
+    permit: &Permit<Write>,
+    subject: &Subject,
+    form: Form,
+    content: (Received, Option<(Bytes, Core)>),
+) -> Result<Deposit> {
+    let (received, metadata) = content;
+    let path = &subject.file.path;
+    let file = async {
+        let (digest, size_bytes) = app.registry.accept(permit, received).await?;
+        Ok(NewEntry { path: path.clone(), digest, size_bytes, media_type: None, sha1: None })
+    };
+    let (bytes, core) = metadata.map_or((None, form.core), |(bytes, core)| (Some(bytes), core));
+    let beside = [(name::METADATA, bytes, "text/plain; charset=utf-8"), (name::SIGNATURE, form.signature, "application/pgp-signature")];
+    let beside = beside.into_iter().filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));
+    let (file, beside) = future::try_join(file, future::try_join_all(beside)).await?;
+    let mut facts = vec![("filename", path.as_str()), ("filetype", subject.file.kind.filetype())];
+    facts.extend(form.said.get("pyversion").map(|version| ("pyversion", version.as_str())));
+    let entries = std::iter::once(file).chain(beside).collect();
+    Ok(Deposit { coordinates: subject.at.clone(), entries, manifest: Some(core.into_manifest(&facts)) })
+}
+
+async fn side_file(app: &App, permit: &Permit<Write>, name: (&RelativePath, &str), bytes: Bytes, media_type: &str) -> Result<NewEntry> {
+    let path: RelativePath = format!("{}{}", name.0, name.1).parse()?;
+    let received = app.registry.receive(stream::iter([Ok(bytes)])).await?;
+    let (digest, size_bytes) = app.registry.accept(permit, received).await?;
+    Ok(NewEntry { path, digest, size_bytes, media_type: Some(media_type.to_owned()), sha1: None })
+}
+
+/// 200 also for what is held: an upload that a client takes for failed would be sent again.
+fn answer(outcome: &Outcome) -> Result<Reply> {
+    Reply::ok(outcome)?.with_text(DECISION, &format!("{}; {}", outcome.state, outcome.message))
+}
