@@ -36,7 +36,8 @@ async fn everything_seen(app: &TestApp, token: &str, id: &str) -> Vec<(u16, Stri
     let mut seen = Vec::new();
     for path in surfaces(id) {
         let answer = app.get(token, &path).await;
-        seen.push((answer.status, answer.text()));
+        // A search says what it searched for.
+        seen.push((answer.status, answer.text().replace("\"query\":\"demo\",", "")));
     }
     seen
 }

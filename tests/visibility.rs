@@ -130,6 +130,13 @@ fn leak(answer: &Response) -> Option<String> {
 /// What a reader typed into the address comes back in a refusal's own words and as the query of a search; that tells nothing.
 fn without_what_was_asked(answer: Response, address: &str) -> Response {
     let mut answer = answer;
+    // A redirect repeats the query, and the name in its one spelling whether there is such a project or not.
+    if let Some(location) = answer.headers.get("location").map(|value| value.to_str().unwrap().to_owned()) {
+        let path = location.split('?').next().unwrap_or_default();
+        let spelled = |part: &str| part.to_lowercase().replace('_', "-");
+        let new: Vec<&str> = path.split('/').filter(|part| !address.split(['/', '?']).any(|asked| spelled(asked) == *part)).collect();
+        answer.headers.insert("location", new.join("/").parse().unwrap());
+    }
     if answer.status < 400 {
         // A search says what it searched for.
         if let Ok(Value::Object(mut body)) = serde_json::from_slice(&answer.bytes)
