@@ -286,7 +286,7 @@ mod tests {
     fn the_line_is_short_ascii_and_keeps_its_advice() {
         let error = held("r", &"überlang\r\nSet-Cookie: a=b ".repeat(50));
         let line = line(&error, Audience::Authenticated);
-        assert_eq!(line.len(), LINE_LIMIT);
+        assert!((LINE_LIMIT - 5..=LINE_LIMIT).contains(&line.len()), "{line}");
         assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
         assert!(line.ends_with(&format!("... Ask a reviewer to release {ID}")), "{line}");
         let long = Withholding::new(&"n".repeat(500), &standing(State::Quarantined, "r", "m"), Some(&"9".repeat(ALTERNATIVE_LIMIT)));

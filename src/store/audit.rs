@@ -160,34 +160,32 @@ pub(super) fn verify_chain(connection: &Connection, mut found: impl FnMut(ChainF
     Ok(count)
 }
 
-/// The newest rows before `:before` that every filter given lets through; `$driver` is what the index is asked by.
-macro_rules! page_by {
-    ($driver:literal) => {
-        concat!(
-            "SELECT * FROM audit WHERE ", $driver, " AND seq < :before AND (:action IS NULL OR action = :action)
-               AND (:actor IS NULL OR actor = :actor) AND (:resource IS NULL OR resource_id = :resource)
-               AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
-             ORDER BY seq DESC LIMIT :limit"
-        )
-    };
-}
-
-/// The statement that the narrowest index answers for these filters.
+/// The statement that the narrowest index answers for these filters; each takes all of them.
 fn page_statement(filter: &AuditFilter) -> &'static str {
     if filter.resource.is_some() {
-        page_by!("resource_id = :resource")
+        "SELECT * FROM audit WHERE resource_id = :resource AND seq < :before AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
+           AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+         ORDER BY seq DESC LIMIT :limit"
     } else if filter.actor.is_some() {
-        page_by!("actor = :actor")
+        "SELECT * FROM audit WHERE actor = :actor AND seq < :before AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
+           AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+         ORDER BY seq DESC LIMIT :limit"
     } else if filter.action.is_some() {
-        page_by!("action = :action")
+        "SELECT * FROM audit WHERE action = :action AND seq < :before AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
+           AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+         ORDER BY seq DESC LIMIT :limit"
     } else if filter.since.is_some() || filter.until.is_some() {
         // The index over time alone finds the window; only the rows of the page are read.
-        page_by!(
-            "seq IN (SELECT seq FROM audit INDEXED BY audit_by_time WHERE time BETWEEN coalesce(:since, -9e15) AND coalesce(:until, 9e15)
-                 AND seq < :before ORDER BY seq DESC LIMIT :limit)"
-        )
+        "SELECT * FROM audit WHERE seq IN (
+             SELECT seq FROM audit INDEXED BY audit_by_time WHERE time BETWEEN coalesce(:since, -9e15) AND coalesce(:until, 9e15)
+               AND seq < :before ORDER BY seq DESC LIMIT :limit)
+           AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
+           AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+         ORDER BY seq DESC LIMIT :limit"
     } else {
-        page_by!("TRUE")
+        "SELECT * FROM audit WHERE seq < :before AND (:action IS NULL OR action = :action) AND (:actor IS NULL OR actor = :actor)
+           AND (:resource IS NULL OR resource_id = :resource) AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time <= :until)
+         ORDER BY seq DESC LIMIT :limit"
     }
 }
 

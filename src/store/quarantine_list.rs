@@ -88,27 +88,33 @@ fn of_repos(connection: &Connection, parameters: impl Params) -> Result<Vec<Quar
     Ok(statement.query_map(parameters, quarantine::read)?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// One ordered walk per status over the items that `$which` picks, all of one moment.
-macro_rules! each_status {
-    ($which:literal) => {
-        concat!(
-            "SELECT * FROM (SELECT * FROM quarantine_items WHERE status = 'quarantined' AND ", $which,
-            " AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
-             UNION ALL SELECT * FROM (SELECT * FROM quarantine_items WHERE status = 'released' AND ", $which,
-            " AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
-             UNION ALL SELECT * FROM (SELECT * FROM quarantine_items WHERE status = 'rejected' AND ", $which,
-            " AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)"
-        )
-    };
-}
-
+/// One ordered walk per status, all of one moment.
 fn of_repo_any_status(connection: &Connection, parameters: impl Params) -> Result<Vec<QuarantineItem>> {
-    let mut statement = connection.prepare_cached(each_status!("repo_key = :repo"))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM (SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = 'quarantined'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
+         UNION ALL
+         SELECT * FROM (SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = 'released'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
+         UNION ALL
+         SELECT * FROM (SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = 'rejected'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)",
+    )?;
     Ok(statement.query_map(parameters, quarantine::read)?.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The same over many repos.
 fn of_repos_any_status(connection: &Connection, parameters: impl Params) -> Result<Vec<QuarantineItem>> {
-    let mut statement = connection.prepare_cached(each_status!("+repo_key IN (SELECT value FROM json_each(:repos))"))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM (SELECT * FROM quarantine_items WHERE +repo_key IN (SELECT value FROM json_each(:repos)) AND status = 'quarantined'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
+         UNION ALL
+         SELECT * FROM (SELECT * FROM quarantine_items WHERE +repo_key IN (SELECT value FROM json_each(:repos)) AND status = 'released'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)
+         UNION ALL
+         SELECT * FROM (SELECT * FROM quarantine_items WHERE +repo_key IN (SELECT value FROM json_each(:repos)) AND status = 'rejected'
+             AND (created_at, quarantine_id) < (:at, :id) ORDER BY created_at DESC, quarantine_id DESC LIMIT :limit)",
+    )?;
     Ok(statement.query_map(parameters, quarantine::read)?.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -48,7 +48,7 @@ async fn a_repos_policy_is_its_administrators_and_a_check_stores_nothing() {
 async fn publish(instance: &Instance, name: &str) -> String {
     match instance.publish("main", name, &instance.admin, "bytes").await.unwrap() {
         Admitted::Published { version_id, .. } => version_id.to_string(),
-        other => panic!("not published: {other:?}"),
+        other @ (Admitted::AlreadyPublished { .. } | Admitted::Quarantined { .. }) => panic!("not published: {other:?}"),
     }
 }
 

@@ -111,7 +111,7 @@ impl Instance {
     pub(in crate::api) async fn hold(&self, repo: &str, name: &str, token: &str) -> (VersionId, QuarantineId) {
         match self.publish(repo, name, token, "held bytes").await.unwrap() {
             Admitted::Quarantined { version_id, quarantine_id, .. } => (version_id, quarantine_id),
-            other => panic!("not held: {other:?}"),
+            other @ (Admitted::Published { .. } | Admitted::AlreadyPublished { .. }) => panic!("not held: {other:?}"),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn metadata(file: File, at: &Coordinates) -> Result<Vec<u8>> {
     }
     let entries = archive.files().map_err(|cause| unreadable(&cause))?;
     let (mut directory, mut found) = (None::<Vec<u8>>, None);
-    while let Some(entry) = entries.next() {
+    for entry in entries.by_ref() {
         let entry = entry.map_err(|cause| unreadable(&cause))?;
         let name = entry.name_raw();
         let Some(slash) = name.iter().position(|byte| *byte == b'/') else { continue };
