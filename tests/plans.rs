@@ -1,12 +1,10 @@
 //! How SQLite answers the queries of the store. Invariant: no query walks a whole table or sorts in a temporary B-tree,
 //! but for those listed here with their reason. The queries are read out of `src/store/`, so none is forgotten.
 
-use std::collections::BTreeMap;
-
 use proc_macro2::TokenTree;
 use rusqlite::Connection;
 
-use crate::tidy::source::Source;
+use crate::tidy::source::{Source, each_level};
 
 /// Queries that may walk a table or an index from end to end, by the words that begin or mark them, and why.
 const MAY_SCAN: &[(&str, &str)] = &[
@@ -48,7 +46,10 @@ const HOT: &[(&str, &str)] = &[
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "entries USING PRIMARY KEY (version_id=? AND path_key=?)"),
     ("FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret", "tokens USING INDEX sqlite_autoindex_tokens_2 (secret_sha256=?)"),
     ("FROM entries JOIN version_rows USING (version_id) WHERE entries.digest = :digest", "entries USING INDEX entries_by_digest (digest=?)"),
-    ("SELECT * FROM audit WHERE TRUE AND seq < :before", "audit USING INTEGER PRIMARY KEY (rowid<?)"),
+    ("SELECT * FROM audit WHERE seq < :before", "audit USING INTEGER PRIMARY KEY (rowid<?)"),
+    ("SELECT * FROM audit WHERE resource_id = :resource", "audit USING INDEX audit_by_resource (resource_id=? AND seq<?)"),
+    ("SELECT * FROM audit WHERE actor = :actor", "audit USING INDEX audit_by_actor (actor=? AND seq<?)"),
+    ("SELECT * FROM audit WHERE action = :action", "audit USING INDEX audit_by_action (action=? AND seq<?)"),
     ("SELECT * FROM audit WHERE seq > :after", "audit USING INTEGER PRIMARY KEY (rowid>?)"),
     ("SELECT repo_key, role FROM bindings WHERE subject = :subject", "bindings USING COVERING INDEX bindings_by_subject (subject=?)"),
     ("FROM repo_blobs JOIN blobs USING (digest) WHERE repo_key = :repo AND digest = :digest", "repo_blobs USING PRIMARY KEY (repo_key=? AND digest=?)"),
@@ -93,68 +94,8 @@ impl Query {
     }
 }
 
-/// A query put together by a macro of the store: the pieces of its `concat!`, `None` where the macro's literal goes.
-type Template = Vec<Option<String>>;
-
-/// What one file says: its literals and templates, and the literals that each macro is called with.
-#[derive(Default)]
-struct Found {
-    literals: Vec<(usize, String)>,
-    templates: BTreeMap<String, Template>,
-    calls: Vec<(usize, String, String)>,
-}
-
-fn look(tokens: &[TokenTree], found: &mut Found) {
-    let mut index = 0;
-    while index < tokens.len() {
-        let called = match &tokens[index..] {
-            [TokenTree::Ident(word), TokenTree::Punct(sign), TokenTree::Ident(name), TokenTree::Group(body), ..] if word == "macro_rules" && sign.as_char() == '!' => {
-                if let Some(template) = template_of(&body.stream().into_iter().collect::<Vec<_>>()) {
-                    found.templates.insert(name.to_string(), template);
-                }
-                index += 4;
-                continue;
-            }
-            [TokenTree::Ident(name), TokenTree::Punct(sign), TokenTree::Group(arguments), ..] if sign.as_char() == '!' => Some((name, arguments)),
-            _ => None,
-        };
-        if let Some((name, arguments)) = called
-            && let Some(TokenTree::Literal(literal)) = arguments.stream().into_iter().next()
-            && let Some(text) = text_of(&literal.to_string())
-        {
-            found.calls.push((literal.span().start().line, name.to_string(), text));
-        }
-        match &tokens[index] {
-            TokenTree::Group(group) => look(&group.stream().into_iter().collect::<Vec<_>>(), found),
-            TokenTree::Literal(literal) => found.literals.extend(text_of(&literal.to_string()).map(|text| (literal.span().start().line, text))),
-            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
-        }
-        index += 1;
-    }
-}
-
-/// The pieces of the `concat!` in a macro's body.
-fn template_of(tokens: &[TokenTree]) -> Option<Template> {
-    for (index, token) in tokens.iter().enumerate() {
-        let TokenTree::Group(group) = token else { continue };
-        let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-        let is_concat = index >= 2 && matches!(&tokens[index - 2], TokenTree::Ident(word) if word == "concat");
-        if is_concat {
-            let pieces = inner.iter().filter_map(|piece| match piece {
-                TokenTree::Literal(literal) => text_of(&literal.to_string()).map(Some),
-                TokenTree::Punct(sign) if sign.as_char() == '$' => Some(None),
-                TokenTree::Punct(_) | TokenTree::Ident(_) | TokenTree::Group(_) => None,
-            });
-            return Some(pieces.collect());
-        }
-        if let Some(template) = template_of(&inner) {
-            return Some(template);
-        }
-    }
-    None
-}
-
-/// Every statement that reads or changes rows, from the shipped code of the store.
+/// Every statement that reads or changes rows, from the shipped code of the store. One put together from pieces would not be
+/// found whole and fails as incomplete: each is one literal at its only use.
 fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
@@ -164,17 +105,16 @@ fn queries() -> Vec<Query> {
         if path.is_dir() || name.ends_with("check.rs") {
             continue;
         }
-        let mut found = Found::default();
-        look(&Source::new(&name, &std::fs::read_to_string(&path).unwrap()).shipped, &mut found);
-        let made = found.calls.iter().filter_map(|(line, called, text)| {
-            let template = found.templates.get(called)?;
-            Some((*line, template.iter().map(|piece| piece.as_ref().unwrap_or(text).as_str()).collect()))
-        });
-        for (line, sql) in made.chain(found.literals.iter().cloned()) {
-            if ["SELECT ", "UPDATE ", "DELETE ", "INSERT "].iter().any(|verb| sql.trim_start().starts_with(verb)) {
-                queries.push(Query { place: format!("{name}:{line}"), sql });
+        let source = Source::new(&name, &std::fs::read_to_string(&path).unwrap());
+        each_level(&source.shipped, &mut |tokens| {
+            for token in tokens {
+                let TokenTree::Literal(literal) = token else { continue };
+                let Some(sql) = text_of(&literal.to_string()) else { continue };
+                if ["SELECT ", "UPDATE ", "DELETE ", "INSERT "].iter().any(|verb| sql.trim_start().starts_with(verb)) {
+                    queries.push(Query { place: format!("{name}:{}", literal.span().start().line), sql });
+                }
             }
-        }
+        });
     }
     assert!(queries.len() > 80, "only {} queries were found in src/store/", queries.len());
     queries
