@@ -82,7 +82,7 @@ CREATE TABLE evaluations (
     quarantine_id   TEXT    REFERENCES quarantine_items (quarantine_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX evaluations_by_version ON evaluations (repo_key, version_id, action, evaluated_at, evaluation_id);
+CREATE INDEX evaluations_by_version ON evaluations (version_id, repo_key, action, evaluated_at, evaluation_id);
 CREATE INDEX evaluations_by_repo ON evaluations (repo_key, evaluated_at, evaluation_id);
 
 CREATE TRIGGER evaluations_fixed_update BEFORE UPDATE ON evaluations BEGIN SELECT RAISE(ABORT, 'written_once'); END;

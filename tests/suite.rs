@@ -1,5 +1,18 @@
 //! The tests over the whole project, in one binary, so that it is linked once. A file per subject; test names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod authorization;
+mod bad_input;
 mod clients;
+mod crash;
+mod gate;
+mod leaks;
+mod lifecycle;
+mod plans;
+mod quarantine;
+mod reads;
+mod routes;
+mod schema;
+mod support;
 mod tidy;
+mod visibility;

@@ -4,7 +4,7 @@
 
 mod rules;
 mod self_tests;
-mod source;
+pub mod source;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -165,7 +165,7 @@ impl Bookkeeping<'_> {
         }
         self.bury()?;
         let mut statement = self.connection().prepare_cached(
-            "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs
+            "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs INDEXED BY jobs_due
              WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts
                AND +kind IN (SELECT value FROM json_each(:kinds))
              ORDER BY due_at, job_id LIMIT :batch",
@@ -205,9 +205,9 @@ impl Bookkeeping<'_> {
     fn bury(&self) -> Result<()> {
         self.connection()
             .prepare_cached(
-                "UPDATE jobs SET state = :dead, lease_token = NULL, lease_expires_at = NULL, last_error = coalesce(last_error, 'lease_expired'),
+                "UPDATE jobs INDEXED BY jobs_due SET state = :dead, lease_token = NULL, lease_expires_at = NULL, last_error = coalesce(last_error, 'lease_expired'),
                      updated_at = :now
-                 WHERE state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
+                 WHERE state IN ('pending', 'failed', 'processing') AND state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
             )?
             .execute(named_params! {":dead": JobState::Dead.as_str(), ":now": self.now().unix_ms()})?;
         Ok(())
@@ -304,12 +304,13 @@ impl Store {
     pub fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Time>> {
         let connection = self.connection()?;
         let event: Option<i64> = connection
-            .prepare_cached("SELECT due_at FROM outbox WHERE state = 'pending' ORDER BY due_at LIMIT 1")?
+            .prepare_cached("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1")?
             .query_row([], |row| row.get(0))
             .optional()?;
         let job: Option<i64> = connection
             .prepare_cached(
-                "SELECT due_at FROM jobs WHERE state IN ('pending', 'failed', 'processing') AND +kind IN (SELECT value FROM json_each(:kinds))
+                "SELECT due_at FROM jobs INDEXED BY jobs_due
+                 WHERE state IN ('pending', 'failed', 'processing') AND +kind IN (SELECT value FROM json_each(:kinds))
                  ORDER BY due_at LIMIT 1",
             )?
             .query_row(named_params! {":kinds": rows::json_text(&kinds)?}, |row| row.get(0))

@@ -146,7 +146,7 @@ impl Bookkeeping<'_> {
 
     fn due_events(&self, batch: usize) -> Result<Vec<Due>> {
         let mut statement = self.connection().prepare_cached(
-            "SELECT seq, kind, payload, attempts FROM outbox WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
+            "SELECT seq, kind, payload, attempts FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
         )?;
         let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(batch as u64)}, |row| {
             // Bytes, so that a payload which is not even text is one malformed event and not the end of the round.

@@ -132,8 +132,9 @@ pub(super) fn find_at(connection: &Connection, repo: &RepoKey, at: &Coordinates)
     let package = at.package();
     let found = connection
         .prepare_cached(
-            "SELECT * FROM version_rows WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace
-               AND name_key = :name AND version_key = :version AND distribution = :distribution",
+            "SELECT * FROM version_rows
+             WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name)
+               AND version_key = :version AND distribution = :distribution",
         )?
         .query_row(
             named_params! {":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace_key(),
@@ -147,7 +148,8 @@ pub(super) fn find_at(connection: &Connection, repo: &RepoKey, at: &Coordinates)
 /// Every version of a package, newest published first, drafts last.
 pub(super) fn of_package(connection: &Connection, repo: &RepoKey, package: &PackageName) -> Result<Vec<Found<Version>>> {
     let mut statement = connection.prepare_cached(
-        "SELECT * FROM version_rows WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name
+        "SELECT * FROM version_rows
+         WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name)
          ORDER BY published_at IS NULL, published_at DESC, version_id DESC",
     )?;
     let found = statement.query_map(
@@ -190,7 +192,7 @@ pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest:
         "SELECT version_rows.*, entries.path, entries.size_bytes, entries.media_type, entries.sha1
          FROM entries JOIN version_rows USING (version_id)
          WHERE entries.digest = :digest AND version_rows.repo_key = :repo
-         ORDER BY version_id, path_key",
+         ORDER BY entries.version_id, entries.path_key",
     )?;
     let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
         let file = File {

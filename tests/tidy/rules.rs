@@ -33,11 +33,13 @@ fn is_open(room: &str, named: &str, item: Option<&String>) -> bool {
     only.is_none_or(|(_, _, items)| item.is_some_and(|item| items.contains(&item.as_str())))
 }
 
-/// Paths from one format into another. What lies directly in `src/formats/mod.rs` is common to all.
+/// Paths from one format into another. What lies directly in `src/formats/` is common to all.
 pub fn formats_named_by_formats(source: &Source) -> Vec<String> {
     let module = source.module();
     let Some(own) = module.get(1).filter(|_| module.first().is_some_and(|room| room == "formats")) else { return Vec::new() };
-    let is_module = |name: &str| name.chars().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_');
+    // A file directly in `src/formats/` is common to all formats: it may name its neighbours, but no format.
+    let is_common = source.path.matches('/').count() == 2;
+    let is_module = |name: &str| !is_common && name.chars().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_');
     source
         .named_paths()
         .into_iter()

@@ -109,6 +109,8 @@ fn a_format_that_names_another_is_found() {
     assert_eq!(counts(formats_named_by_formats, "src/formats/pypi/mod.rs", &wrong), vec![1; wrong.len()]);
     let right = ["use super::index::Index; use crate::formats::pypi::name;", "use crate::formats::Format;", "use crate::formats::answer;"];
     assert_eq!(counts(formats_named_by_formats, "src/formats/pypi/upload.rs", &right), vec![0; right.len()]);
+    let common = ["use super::refusal::Refusal;", "use crate::formats::pypi::name;"];
+    assert_eq!(counts(formats_named_by_formats, "src/formats/outcome.rs", &common), [0, 1]);
     assert_eq!(counts(formats_named_by_formats, "src/formats/mod.rs", &["use self::npm::routes; use crate::formats::pypi;"]), [0]);
 }
 

@@ -1,0 +1,195 @@
+//! How SQLite answers the queries of the store. Invariant: no query walks a whole table or sorts in a temporary B-tree,
+//! but for those listed here with their reason. The queries are read out of `src/store/`, so none is forgotten.
+
+use proc_macro2::TokenTree;
+use rusqlite::Connection;
+
+use crate::tidy::source::{Source, each_level};
+
+/// Queries that may walk a table or an index from end to end, by the words that begin or mark them, and why.
+const MAY_SCAN: &[(&str, &str)] = &[
+    ("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", "reads the last row"),
+    ("SELECT * FROM audit ORDER BY seq", "verifies the whole chain"),
+    ("SELECT seq FROM sqlite_sequence", "one row per table with a sequence"),
+    ("SELECT EXISTS (SELECT 1 FROM tokens)", "stops at the first row"),
+    ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
+    ("SELECT count(*) FROM repos", "at the first start"),
+    ("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1", "the first entry of the partial index"),
+    ("SELECT due_at FROM jobs INDEXED BY jobs_due", "the first entries of the partial index"),
+    ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
+    ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
+    ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
+];
+
+/// Queries that may sort, and why.
+const MAY_SORT: &[(&str, &str)] = &[
+    ("WHERE words MATCH :words", "relevance is known only after the match"),
+    ("LIKE :pattern", "the answer without an index, best names first"),
+    ("FROM quarantine_votes WHERE quarantine_id", "the votes on one item"),
+    ("SELECT DISTINCT :target, digest", "the files of one version"),
+    ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "the versions of one package with one file name"),
+    ("FROM version_rows WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name) ORDER BY", "the versions of one package"),
+    ("FROM audit INDEXED BY audit_by_time", "what happened in a stretch of time, in the order of the chain"),
+    ("FROM version_rows WHERE repo_key = :key AND state <> :gone", "a repo that is being emptied"),
+];
+
+/// The queries asked most, by their words, and how each must be answered: the index and the columns it is entered by.
+const HOT: &[(&str, &str)] = &[
+    ("SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status", "quarantine_items USING INDEX quarantine_by_repo_status (repo_key=? AND status=? AND (created_at,quarantine_id)<(?,?))"),
+    ("FROM evaluations WHERE repo_key = :repo AND version_id = :version AND action = :action", "evaluations USING INDEX evaluations_by_version (version_id=? AND repo_key=? AND action=? AND (evaluated_at,evaluation_id)<(?,?))"),
+    ("FROM evaluations WHERE repo_key = :repo AND (:action", "evaluations USING INDEX evaluations_by_repo (repo_key=? AND (evaluated_at,evaluation_id)<(?,?))"),
+    ("FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts", "jobs USING INDEX jobs_due (due_at<?)"),
+    ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
+    ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),
+    ("AND version_key = :version AND distribution = :distribution", "versions USING INDEX sqlite_autoindex_versions_2 (package_id=? AND version_key=? AND distribution=?)"),
+    ("AND name_key = :name) ORDER BY published_at IS NULL", "versions USING INDEX versions_by_package (package_id=?)"),
+    ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "entries USING PRIMARY KEY (version_id=? AND path_key=?)"),
+    ("FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret", "tokens USING INDEX sqlite_autoindex_tokens_2 (secret_sha256=?)"),
+    ("FROM entries JOIN version_rows USING (version_id) WHERE entries.digest = :digest", "entries USING INDEX entries_by_digest (digest=?)"),
+    ("SELECT * FROM audit WHERE seq < :before", "audit USING INTEGER PRIMARY KEY (rowid<?)"),
+    ("SELECT * FROM audit WHERE resource_id = :resource", "audit USING INDEX audit_by_resource (resource_id=? AND seq<?)"),
+    ("SELECT * FROM audit WHERE actor = :actor", "audit USING INDEX audit_by_actor (actor=? AND seq<?)"),
+    ("SELECT * FROM audit WHERE action = :action", "audit USING INDEX audit_by_action (action=? AND seq<?)"),
+    ("SELECT * FROM audit WHERE seq > :after", "audit USING INTEGER PRIMARY KEY (rowid>?)"),
+    ("SELECT repo_key, role FROM bindings WHERE subject = :subject", "bindings USING COVERING INDEX bindings_by_subject (subject=?)"),
+    ("FROM repo_blobs JOIN blobs USING (digest) WHERE repo_key = :repo AND digest = :digest", "repo_blobs USING PRIMARY KEY (repo_key=? AND digest=?)"),
+];
+
+/// Both databases as a connection of the search sees them: `search.db` with `state.db` attached.
+fn databases(directory: &std::path::Path) -> Connection {
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    let state_path = directory.join("state.db");
+    let run = |connection: &Connection, from: &std::path::Path| {
+        let mut files: Vec<_> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        files.sort();
+        for file in files {
+            connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
+        }
+    };
+    run(&Connection::open(&state_path).unwrap(), &schema);
+    let search = Connection::open(directory.join("search.db")).unwrap();
+    run(&search, &schema.join("search"));
+    search.execute("ATTACH DATABASE ?1 AS state", [state_path.to_str().unwrap()]).unwrap();
+    search
+}
+
+/// The text of a string literal.
+fn text_of(literal: &str) -> Option<String> {
+    if let Some(raw) = literal.strip_prefix('r') {
+        return Some(raw.trim_matches('#').trim_matches('"').to_owned());
+    }
+    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
+    Some(inner.replace("\\\\", "\u{1}").replace("\\\"", "\"").replace("\\n", "\n").replace('\u{1}', "\\"))
+}
+
+/// A query with the file it stands in.
+struct Query {
+    place: String,
+    sql: String,
+}
+
+impl Query {
+    fn flat(&self) -> String {
+        self.sql.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Every statement that reads or changes rows, from the shipped code of the store. One put together from pieces would not be
+/// found whole and fails as incomplete: each is one literal at its only use.
+fn queries() -> Vec<Query> {
+    let mut queries = Vec::new();
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("src/store/{}", path.file_name().unwrap().to_str().unwrap());
+        if path.is_dir() || name.ends_with("check.rs") {
+            continue;
+        }
+        let source = Source::new(&name, &std::fs::read_to_string(&path).unwrap());
+        each_level(&source.shipped, &mut |tokens| {
+            for token in tokens {
+                let TokenTree::Literal(literal) = token else { continue };
+                let Some(sql) = text_of(&literal.to_string()) else { continue };
+                if ["SELECT ", "UPDATE ", "DELETE ", "INSERT "].iter().any(|verb| sql.trim_start().starts_with(verb)) {
+                    queries.push(Query { place: format!("{name}:{}", literal.span().start().line), sql });
+                }
+            }
+        });
+    }
+    assert!(queries.len() > 80, "only {} queries were found in src/store/", queries.len());
+    queries
+}
+
+fn plan(connection: &Connection, query: &Query) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", query.sql)).unwrap_or_else(|fault| panic!("{}: {fault}\n{}", query.place, query.sql));
+    let mut lines = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = lines.next().unwrap() {
+        plan.push(row.get::<_, String>("detail").unwrap());
+    }
+    plan
+}
+
+/// Whether a line of a plan walks everything there is: constant rows, the values of a parameter and
+/// the results of a subquery are no table.
+fn is_scan(line: &str) -> bool {
+    line.starts_with("SCAN ") && !line.starts_with("SCAN (subquery") && !line.contains("CONSTANT ROW") && !line.contains("json_each") && !line.contains("VIRTUAL TABLE INDEX")
+}
+
+fn faults(is_fault: impl Fn(&str) -> bool, allowed: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = databases(directory.path());
+    let queries = queries();
+    for (words, _) in allowed {
+        assert!(queries.iter().any(|query| query.flat().contains(words)), "no query has the words {words:?} any more; take it off the list");
+    }
+    let suspects = queries.iter().filter(|query| !allowed.iter().any(|(words, _)| query.flat().contains(words)));
+    let mut faults = Vec::new();
+    for query in suspects {
+        let plan = plan(&connection, query);
+        if plan.iter().any(|line| is_fault(line)) {
+            faults.push(format!("{}\n    {}\n    -> {}", query.place, query.flat(), plan.join(" | ")));
+        }
+    }
+    faults
+}
+
+#[test]
+fn no_query_of_the_store_walks_a_whole_table() {
+    let faults = faults(is_scan, MAY_SCAN);
+    assert!(faults.is_empty(), "{} queries scan:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn no_query_of_the_store_sorts_in_a_temporary_b_tree() {
+    let faults = faults(|line| line.contains("TEMP B-TREE"), MAY_SORT);
+    assert!(faults.is_empty(), "{} queries sort:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_hot_query_is_answered_from_its_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = databases(directory.path());
+    let queries = queries();
+    let mut faults = Vec::new();
+    for (words, expected) in HOT {
+        let found: Vec<&Query> = queries.iter().filter(|query| query.flat().contains(words)).collect();
+        assert!(!found.is_empty(), "no query has the words {words:?} any more; change the list with it");
+        for query in found {
+            let plan = plan(&connection, query);
+            if !plan.iter().any(|line| line.strip_prefix("SEARCH ").is_some_and(|line| line.starts_with(expected))) {
+                faults.push(format!("{}\n    {}\n    must: {expected}\n    does: {}", query.place, query.flat(), plan.join(" | ")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_query_that_scans_or_sorts_would_be_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = databases(directory.path());
+    let query = Query { place: "here".to_owned(), sql: "SELECT * FROM versions WHERE created_by = :by ORDER BY created_at".to_owned() };
+    let plan = plan(&connection, &query);
+    assert!(plan.iter().any(|line| is_scan(line)) && plan.iter().any(|line| line.contains("TEMP B-TREE")), "{plan:?}");
+}
