@@ -131,7 +131,10 @@ impl Served {
     fn twine(&self, file: &str) -> Ended {
         let url = self.url("/pypi/main/legacy/");
         let login = ["-u", "__token__", "-p", &self.token];
-        self.client("twine", &[&["upload", "--non-interactive", "--disable-progress-bar", "--repository-url", &url], &login[..], &[file]].concat())
+        self.client(
+            "twine",
+            &[&["upload", "--non-interactive", "--disable-progress-bar", "--repository-url", &url], &login[..], &[file]].concat(),
+        )
     }
 
     fn uv_publish(&self, file: &str) -> Ended {
@@ -201,7 +204,10 @@ fn twine_and_uv_publish_and_pip_and_uv_install() {
     served.uv_publish(&served.wheel("fortress-demo", "1.1")).well();
     served.pip("by-pip", "Fortress_Demo==1.0").well();
     served.uv("by-uv", "fortress.demo").well();
-    assert_eq!((served.installed("by-pip", "fortress_demo"), served.installed("by-uv", "fortress_demo")), ("1.0".to_owned(), "1.1".to_owned()));
+    assert_eq!(
+        (served.installed("by-pip", "fortress_demo"), served.installed("by-uv", "fortress_demo")),
+        ("1.0".to_owned(), "1.1".to_owned())
+    );
 }
 
 #[test]
@@ -259,7 +265,8 @@ fn without_a_token_clients_are_asked_for_one() {
     let target = served.target("none");
     let index = served.url("/pypi/main/simple/");
     let quiet = ["--isolated", "--no-input", "--no-cache-dir", "--disable-pip-version-check"];
-    let pip = served.client("python", &[&["-m", "pip", "install", "--index-url", &index, "--target", &target], &quiet[..], &["demo"]].concat());
+    let pip =
+        served.client("python", &[&["-m", "pip", "install", "--index-url", &index, "--target", &target], &quiet[..], &["demo"]].concat());
     let said = pip.badly();
     assert!(said.contains("401") || said.contains("No matching distribution"), "{said}");
 }

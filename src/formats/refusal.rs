@@ -103,7 +103,9 @@ impl Withholding {
 
     fn why(&self, audience: Audience) -> String {
         match audience {
-            Audience::Authenticated if !self.reasons.is_empty() => self.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; "),
+            Audience::Authenticated if !self.reasons.is_empty() => {
+                self.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; ")
+            }
             Audience::Authenticated | Audience::Anonymous => self.class().to_owned(),
         }
     }
@@ -125,7 +127,8 @@ impl Withholding {
     }
 
     fn advice(&self) -> String {
-        let instead = self.alternative.as_ref().filter(|version| version.len() <= ALTERNATIVE_LIMIT).map(|version| format!("Use {version}"));
+        let instead =
+            self.alternative.as_ref().filter(|version| version.len() <= ALTERNATIVE_LIMIT).map(|version| format!("Use {version}"));
         let ask = match (self.status, &self.quarantine_id) {
             (QuarantineStatus::Rejected, _) => return instead.unwrap_or_else(|| "Use another version".to_owned()),
             (QuarantineStatus::Quarantined | QuarantineStatus::Released, Some(id)) => format!("sk a reviewer to release {id}"),
@@ -265,7 +268,10 @@ mod tests {
     fn the_line_names_the_rule_to_those_with_credentials_only() {
         let error = held("cooldown", "younger than 7 days").with(ALTERNATIVE, "1.0.0");
         let known = line(&error, Audience::Authenticated);
-        assert_eq!(known, format!("demo 2.0.0 quarantined: younger than 7 days (rule cooldown). Use 1.0.0 or ask a reviewer to release {ID}"));
+        assert_eq!(
+            known,
+            format!("demo 2.0.0 quarantined: younger than 7 days (rule cooldown). Use 1.0.0 or ask a reviewer to release {ID}")
+        );
         let anybody = line(&error, Audience::Anonymous);
         assert_eq!(anybody, format!("demo 2.0.0 quarantined: the policy holds it for review. Use 1.0.0 or ask a reviewer to release {ID}"));
         assert!(!line(&held("manual", "Bob suspects it"), Audience::Anonymous).contains("Bob"));

@@ -96,7 +96,8 @@ impl TestApp {
 
     /// A new token with one scope.
     pub(super) async fn token(&self, scope: &str) -> String {
-        let request = TokenRequest { subject: "somebody".parse().unwrap(), scopes: Some(vec![scope.parse().unwrap()]), expires_at: None, note: None };
+        let request =
+            TokenRequest { subject: "somebody".parse().unwrap(), scopes: Some(vec![scope.parse().unwrap()]), expires_at: None, note: None };
         let issued = self.app().tokens.issue(&Signed::new(self.caller().await).unwrap(), request).await.unwrap();
         issued.secret.reveal().to_owned()
     }
@@ -122,7 +123,8 @@ impl TestApp {
             request = request.header(*name, *value);
         }
         let response = self.router.handle(request.body(Full::new(body.into())).unwrap()).await;
-        let reason = response.extensions().get::<hyper::ext::ReasonPhrase>().map(|phrase| String::from_utf8(phrase.as_bytes().to_vec()).unwrap());
+        let reason =
+            response.extensions().get::<hyper::ext::ReasonPhrase>().map(|phrase| String::from_utf8(phrase.as_bytes().to_vec()).unwrap());
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, reason: reason.unwrap_or_default(), body }

@@ -84,7 +84,10 @@ async fn a_held_version_is_locked_with_its_reason_until_it_is_released() {
     assert_eq!((held.status, member(&held, "state")), (202, "quarantined".into()), "{}", held.text());
     assert!(member(&held, "message").as_str().unwrap().starts_with("tool 2.0 quarantined: younger than 7 days (rule cooldown). Ask"));
     for method in [Method::GET, Method::HEAD] {
-        for (token, says) in [("", "the policy holds it for review. Use 1.0 or ask"), (app.reader.as_str(), "younger than 7 days (rule cooldown). Use 1.0 or ask")] {
+        for (token, says) in [
+            ("", "the policy holds it for review. Use 1.0 or ask"),
+            (app.reader.as_str(), "younger than 7 days (rule cooldown). Use 1.0 or ask"),
+        ] {
             let refused = app.call(method.clone(), "/files/main/tool/2.0/bin/tool", token, &[], "").await;
             assert_eq!(refused.status, 423);
             assert!(refused.reason.contains(says), "{}", refused.reason);

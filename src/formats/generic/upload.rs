@@ -36,7 +36,9 @@ impl Wish {
         match wish.publish.as_deref() {
             None => Ok(false),
             Some("" | "true" | "1") => Ok(true),
-            Some(_) => Err(Error::bad_request("`?publish` takes no value: with it the version is published, without it the file waits in a draft")),
+            Some(_) => {
+                Err(Error::bad_request("`?publish` takes no value: with it the version is published, without it the file waits in a draft"))
+            }
         }
     }
 }

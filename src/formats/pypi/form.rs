@@ -42,8 +42,9 @@ impl Form {
     /// `bad_request` for what is no such form; `too_large`; what the body or the staging area fails with.
     pub(super) async fn read(app: &App, request: Request) -> Result<Form> {
         let media_type = request.header_text(header::CONTENT_TYPE).unwrap_or_default();
-        let boundary = multer::parse_boundary(media_type)
-            .map_err(|cause| Error::bad_request("an upload is a form of the type multipart/form-data, as twine and uv send it").because(cause))?;
+        let boundary = multer::parse_boundary(media_type).map_err(|cause| {
+            Error::bad_request("an upload is a form of the type multipart/form-data, as twine and uv send it").because(cause)
+        })?;
         let progress = Progress::default();
         let mut parts = Multipart::new(Paced::new(request.body, &progress), boundary);
         let mut form = Form { core: Core::default(), said: BTreeMap::new(), content: None, signature: None };
@@ -89,16 +90,20 @@ impl Form {
             }
             return Ok(());
         }
-        let mut bytes = if name == DESCRIPTION { beginning(&mut part, progress).await? } else { kept(&mut part, progress, FIELD_LIMIT_BYTES).await? };
+        let mut bytes =
+            if name == DESCRIPTION { beginning(&mut part, progress).await? } else { kept(&mut part, progress, FIELD_LIMIT_BYTES).await? };
         if name == DESCRIPTION {
             // A character may have been cut in the middle.
-            let whole = std::str::from_utf8(&bytes).map_or_else(|fault| if fault.error_len().is_none() { fault.valid_up_to() } else { bytes.len() }, str::len);
+            let whole = std::str::from_utf8(&bytes)
+                .map_or_else(|fault| if fault.error_len().is_none() { fault.valid_up_to() } else { bytes.len() }, str::len);
             bytes.truncate(whole);
         }
         let text = String::from_utf8(bytes).map_err(|_| Error::bad_request(format!("the field {name} is not UTF-8")))?;
         match known {
             Some(known) => match self.said.insert(known, text.trim().to_owned()) {
-                Some(before) if before != text.trim() => Err(Error::bad_request(format!("the field {name} is given twice, with different values"))),
+                Some(before) if before != text.trim() => {
+                    Err(Error::bad_request(format!("the field {name} is given twice, with different values")))
+                }
                 Some(_) | None => Ok(()),
             },
             None => self.core.add(&name, &text),

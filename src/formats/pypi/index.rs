@@ -92,7 +92,11 @@ fn visible_items(release: &Visible<Release>) -> impl Iterator<Item = Item> {
     let yanked = release.version.yanked_reason.as_deref().map(in_one_line);
     let files = &release.files;
     let distributions = files.iter().filter(|file| is_distribution(&file.path, files.iter().map(|file| &file.path)));
-    distributions.map(move |file| Item { filename: file.path.to_string(), yanked: yanked.clone(), shown: Some(shown(file, files, requires_python.clone(), release)) })
+    distributions.map(move |file| Item {
+        filename: file.path.to_string(),
+        yanked: yanked.clone(),
+        shown: Some(shown(file, files, requires_python.clone(), release)),
+    })
 }
 
 fn shown(file: &File, files: &[File], requires_python: Option<String>, release: &Visible<Release>) -> Shown {

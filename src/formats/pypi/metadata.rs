@@ -89,7 +89,9 @@ impl Core {
         }
         match shape {
             Shape::One => match self.members.insert(member.to_owned(), value.into()) {
-                Some(before) if before != value => return Err(Error::bad_request(format!("the field {field} is given twice, with different values"))),
+                Some(before) if before != value => {
+                    return Err(Error::bad_request(format!("the field {field} is given twice, with different values")));
+                }
                 Some(_) | None => {}
             },
             Shape::Many => self.push(member, value),
@@ -143,7 +145,8 @@ impl Core {
             if line.is_empty() {
                 break;
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| Error::bad_request("METADATA has a line that is no header; build the wheel again"))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| Error::bad_request("METADATA has a line that is no header; build the wheel again"))?;
             header = Some((name.trim().to_ascii_lowercase().replace('-', "_"), value.trim().to_owned()));
         }
         core.add_header(header)?;

@@ -55,7 +55,8 @@ impl FileName {
             return Err(Error::bad_request(format!("a file name has at most {FILE_NAME_LIMIT_BYTES} of A-Z a-z 0-9 . _ + ! -")));
         }
         let (kind, name, version) = if let Some(stem) = text.strip_suffix(".whl") {
-            let (name, version) = wheel_parts(stem).ok_or_else(|| misspelled(text, "name-version[-build]-python-abi-platform.whl (PEP 427)"))?;
+            let (name, version) =
+                wheel_parts(stem).ok_or_else(|| misspelled(text, "name-version[-build]-python-abi-platform.whl (PEP 427)"))?;
             (Kind::Wheel, name, version)
         } else if let Some(stem) = text.strip_suffix(".tar.gz").or_else(|| text.strip_suffix(".zip")) {
             let (name, version) = stem.rsplit_once('-').ok_or_else(|| misspelled(text, "name-version.tar.gz (PEP 625)"))?;
@@ -93,7 +94,8 @@ pub(super) fn check_same(place: &str, name: &str, version: &str, at: &Coordinate
 fn wheel_parts(stem: &str) -> Option<(&str, &str)> {
     let parts: Vec<&str> = stem.split('-').collect();
     let build = if parts.len() == 6 { parts.get(2) } else { None };
-    let whole = (parts.len() == 5 || build.is_some_and(|build| build.starts_with(|sign: char| sign.is_ascii_digit()))) && parts.iter().all(|part| !part.is_empty());
+    let whole = (parts.len() == 5 || build.is_some_and(|build| build.starts_with(|sign: char| sign.is_ascii_digit())))
+        && parts.iter().all(|part| !part.is_empty());
     whole.then_some((*parts.first()?, *parts.get(1)?))
 }
 
@@ -106,7 +108,8 @@ fn misspelled(text: &str, form: &str) -> Error {
 /// # Errors
 /// `not_found`.
 pub(super) fn project(name: &str) -> Result<PackageName> {
-    PackageName::new(PackageType::pypi(), "", name).map_err(|error| Error::new(Code::NotFound, format!("there is no such project: {}", error.message())))
+    PackageName::new(PackageType::pypi(), "", name)
+        .map_err(|error| Error::new(Code::NotFound, format!("there is no such project: {}", error.message())))
 }
 
 /// The distribution that a side file belongs to; `None` for a distribution.
@@ -134,7 +137,9 @@ mod tests {
         ] {
             FileName::parse(file).unwrap().check(&at(name, version)).unwrap();
         }
-        for (file, name, version) in [("demo-1.0-py3-none-any.whl", "demo", "1.1"), ("other-1.0.tar.gz", "demo", "1.0"), ("demo-x.tar.gz", "demo", "1.0")] {
+        for (file, name, version) in
+            [("demo-1.0-py3-none-any.whl", "demo", "1.1"), ("other-1.0.tar.gz", "demo", "1.0"), ("demo-x.tar.gz", "demo", "1.0")]
+        {
             let error = FileName::parse(file).unwrap().check(&at(name, version)).unwrap_err();
             assert!(error.message().contains(file) && error.message().contains(name), "{error}");
         }

@@ -18,8 +18,8 @@ pub(super) enum Format {
 
 const ALL: [Format; 3] = [Format::Html, Format::Json, Format::VersionedHtml];
 
+/// The query; what else stands in it is left alone, as caches and people add to addresses.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Wish {
     format: Option<String>,
 }
@@ -61,7 +61,8 @@ impl Format {
                 Error::bad_request(format!("there is no format {name}; known: {}", known.join(", ")))
             }),
             None => {
-                let accepted: Vec<&str> = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+                let accepted: Vec<&str> =
+                    request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
                 Ok(preferred(&accepted.join(",")))
             }
         }

@@ -69,10 +69,64 @@ impl Stream for Paced {
             let Ok(chunk) = frame.into_data() else { continue };
             let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             if counts.stalled_bytes.fetch_add(length, Ordering::Relaxed) > STALL_LIMIT_BYTES {
-                return Poll::Ready(Some(Err(Error::bad_request("the form has no boundary where one must be; send multipart/form-data (RFC 7578)"))));
+                return Poll::Ready(Some(Err(Error::bad_request(
+                    "the form has no boundary where one must be; send multipart/form-data (RFC 7578)",
+                ))));
             }
             counts.is_fresh.store(true, Ordering::Relaxed);
             return Poll::Ready(Some(Ok(chunk)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker_ref;
+
+    use super::*;
+    use crate::http::HttpLimits;
+
+    /// A body whose pieces are all there at once.
+    fn paced(pieces: usize, piece_bytes: usize) -> (Paced, Progress) {
+        let frames =
+            std::iter::repeat_with(move || Ok::<_, Error>(http_body::Frame::data(Bytes::from(vec![b'x'; piece_bytes])))).take(pieces);
+        let mut body = Body::new(http_body_util::StreamBody::new(futures_util::stream::iter(frames)), HttpLimits::default());
+        body.set_limit(u64::MAX).unwrap();
+        let progress = Progress::default();
+        (Paced::new(body, &progress), progress)
+    }
+
+    fn poll(paced: &mut Paced) -> Poll<Option<Result<Bytes>>> {
+        Pin::new(paced).poll_next(&mut Context::from_waker(noop_waker_ref()))
+    }
+
+    #[test]
+    fn the_parser_is_given_one_piece_at_a_time_however_often_it_asks() {
+        let (mut paced, progress) = paced(3, 10);
+        for _ in 0..3 {
+            assert!(matches!(poll(&mut paced), Poll::Ready(Some(Ok(_)))));
+            assert!(poll(&mut paced).is_pending(), "it asks for more before it has looked");
+            for _ in 0..5 {
+                progress.made();
+                assert!(poll(&mut paced).is_pending(), "it got something out of what it has");
+            }
+        }
+        assert!(matches!(poll(&mut paced), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_parser_that_makes_nothing_of_a_mebibyte_gets_no_more() {
+        let (mut paced, _progress) = paced(100, 256 * 1024);
+        let mut given_bytes = 0;
+        let refusal = (0..200).find_map(|_| match poll(&mut paced) {
+            Poll::Ready(Some(Ok(piece))) => {
+                given_bytes += piece.len();
+                None
+            }
+            Poll::Ready(Some(Err(error))) => Some(error),
+            Poll::Ready(None) | Poll::Pending => None,
+        });
+        assert!(refusal.is_some_and(|error| error.message().contains("boundary")));
+        assert!(given_bytes <= 2 * 1024 * 1024, "{given_bytes}");
     }
 }

@@ -69,7 +69,13 @@ fn names(registry: &Registry, permit: &Permit<Read>) -> Result<Vec<String>> {
 
 /// What is told depends on the form asked for and, for reasons, on whether there are credentials.
 fn answer(request: &Request, format: Format, bytes: Vec<u8>) -> Result<Reply> {
-    let kind = if format.is_json() { "json" } else if format == Format::Html { "html" } else { "v1-html" };
+    let kind = if format.is_json() {
+        "json"
+    } else if format == Format::Html {
+        "html"
+    } else {
+        "v1-html"
+    };
     let tag = EntityTag::new(&format!("{kind}-{}", Digest::of(&bytes).hex()))?;
     let reply = Reply::conditional(request, &tag, Cache::Revalidate, || Ok(Reply::bytes(format.media_type(), bytes)))?;
     Ok(reply.with_header(header::VARY, HeaderValue::from_static("Accept, Authorization")))

@@ -36,7 +36,9 @@ fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
     let module = name.replace('-', "_");
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}\nText.\n");
-    for (path, text) in [(format!("{module}/__init__.py"), "CANARY = 1\n".to_owned()), (format!("{module}-{version}.dist-info/METADATA"), metadata)] {
+    for (path, text) in
+        [(format!("{module}/__init__.py"), "CANARY = 1\n".to_owned()), (format!("{module}-{version}.dist-info/METADATA"), metadata)]
+    {
         writer.start_file(path, SimpleFileOptions::default()).unwrap();
         writer.write_all(text.as_bytes()).unwrap();
     }
@@ -54,7 +56,12 @@ fn form(name: &str, version: &str, file: &(String, Vec<u8>), more: &[(&str, &str
     for (name, value) in fields.filter(|(_, value)| !value.is_empty()) {
         write!(body, "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
     }
-    write!(body, "--b\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n", file.0).unwrap();
+    write!(
+        body,
+        "--b\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+        file.0
+    )
+    .unwrap();
     body.extend_from_slice(&file.1);
     body.extend_from_slice(b"\r\n--b--\r\n");
     body
@@ -62,7 +69,8 @@ fn form(name: &str, version: &str, file: &(String, Vec<u8>), more: &[(&str, &str
 
 impl TestApp {
     async fn upload(&self, body: Vec<u8>) -> Answer {
-        let answer = self.call(Method::POST, "/pypi/main/legacy/", &self.admin, &[("content-type", "multipart/form-data; boundary=b")], body).await;
+        let answer =
+            self.call(Method::POST, "/pypi/main/legacy/", &self.admin, &[("content-type", "multipart/form-data; boundary=b")], body).await;
         assert_eq!(self.staged(), 0, "{}", answer.text());
         answer
     }
@@ -130,7 +138,10 @@ async fn a_held_file_is_listed_with_its_reason_and_nothing_of_its_content() {
     app.publish("demo", "1.0", "Requires-Python: >=3.8\n").await;
     let held = app.publish("demo", "2.0", "Requires-Python: >=3.99\n").await;
     assert_eq!(held.json()["state"], "quarantined");
-    assert!(held.header("artifortress-decision").starts_with("quarantined; demo-2.0-py3-none-any.whl quarantined: younger than 7 days (rule cooldown)"));
+    assert!(
+        held.header("artifortress-decision")
+            .starts_with("quarantined; demo-2.0-py3-none-any.whl quarantined: younger than 7 days (rule cooldown)")
+    );
 
     let reader = app.reader.clone();
     let index = app.index_json("demo", &reader).await;
@@ -154,7 +165,11 @@ async fn a_held_file_is_listed_with_its_reason_and_nothing_of_its_content() {
             let uri = format!("/pypi/main/files/demo/demo-2.0-py3-none-any.whl{suffix}");
             let refused = app.call(method, &uri, &reader, &[], "").await;
             assert_eq!((refused.status, refused.header("cache-control")), (423, "no-store"), "{uri}");
-            assert!(refused.reason.contains("younger than 7 days (rule cooldown). Use 1.0 or ask a reviewer to release"), "{}", refused.reason);
+            assert!(
+                refused.reason.contains("younger than 7 days (rule cooldown). Use 1.0 or ask a reviewer to release"),
+                "{}",
+                refused.reason
+            );
         }
     }
     let again = app.upload(form("demo", "2.0", &wheel("demo", "2.0", "Requires-Python: >=3.99\n"), &[])).await;
@@ -173,7 +188,10 @@ async fn a_project_of_which_everything_is_held_or_rejected_still_says_why() {
     let index = app.index_json("demo", &app.reader).await;
     assert_eq!(index["files"][0]["yanked"], "demo 2.0 rejected: younger than 7 days (rule cooldown). Use another version");
     let refused = app.get("/pypi/main/files/demo/demo-2.0-py3-none-any.whl", "").await;
-    assert_eq!((refused.status, refused.json()["state"].clone(), refused.json()["title"].clone()), (423, "rejected".into(), "Rejected".into()));
+    assert_eq!(
+        (refused.status, refused.json()["state"].clone(), refused.json()["title"].clone()),
+        (423, "rejected".into(), "Rejected".into())
+    );
 }
 
 #[tokio::test]
@@ -197,7 +215,10 @@ async fn html_and_json_say_the_same_and_each_has_its_own_tag() {
     for file in json["files"].as_array().unwrap() {
         let link = html.lines().find(|line| line.contains(file["filename"].as_str().unwrap())).unwrap();
         assert!(link.contains(file["url"].as_str().unwrap()));
-        assert_eq!(file["hashes"]["sha256"].as_str().is_some_and(|sha256| link.contains(&format!("#sha256={sha256}"))), !file["hashes"]["sha256"].is_null());
+        assert_eq!(
+            file["hashes"]["sha256"].as_str().is_some_and(|sha256| link.contains(&format!("#sha256={sha256}"))),
+            !file["hashes"]["sha256"].is_null()
+        );
         assert_eq!(link.contains("data-core-metadata"), !file["core-metadata"].is_null(), "{link}");
         assert_eq!(link.contains("data-requires-python"), !file["requires-python"].is_null(), "{link}");
         assert_eq!(link.contains("data-yanked"), file["yanked"] != false, "{link}");
@@ -208,7 +229,8 @@ async fn html_and_json_say_the_same_and_each_has_its_own_tag() {
     for accept in ["text/html", JSON, "application/vnd.pypi.simple.v1+html"] {
         let answer = app.index("/pypi/main/simple/demo/", "", accept).await;
         assert_eq!((answer.header("vary"), answer.header("cache-control")), ("Accept, Authorization", "private, no-cache"));
-        let known = app.call(Method::GET, "/pypi/main/simple/demo/", "", &[("accept", accept), ("if-none-match", answer.header("etag"))], "").await;
+        let known =
+            app.call(Method::GET, "/pypi/main/simple/demo/", "", &[("accept", accept), ("if-none-match", answer.header("etag"))], "").await;
         assert_eq!((known.status, known.body.len(), known.header("vary")), (304, 0, "Accept, Authorization"));
         tags.push(answer.header("etag").to_owned());
     }
@@ -238,7 +260,9 @@ async fn projects_are_found_under_any_spelling_and_named_by_one() {
     assert_eq!(app.get(&uri, "").await.json()["projects"], json!([{"name": "foo-bar"}]));
     assert!(app.get("/pypi/main/simple/", "").await.text().contains("<a href=\"foo-bar/\">foo-bar</a>"));
     assert_eq!(app.get("/pypi/main/simple/foo-bar/?format=xml", "").await.status, 400);
-    for missing in ["/pypi/main/simple/nothing/", "/pypi/main/simple/-/", "/pypi/main/files/foo-bar/nothing.whl", "/pypi/main/files/-/a.whl"] {
+    for missing in
+        ["/pypi/main/simple/nothing/", "/pypi/main/simple/-/", "/pypi/main/files/foo-bar/nothing.whl", "/pypi/main/files/-/a.whl"]
+    {
         assert_eq!(app.get(missing, "").await.status, 404, "{missing}");
     }
     let file = app.get("/pypi/main/files/FOO_bar/Foo.Bar-1.0-py3-none-any.whl", "").await;
@@ -301,7 +325,12 @@ async fn a_broken_form_is_the_clients_fault() {
 async fn an_sdist_takes_its_metadata_from_the_form_and_a_signature_stands_beside_it() {
     let app = TestApp::start().await;
     let file = ("demo-1.0.tar.gz".to_owned(), b"bytes of an sdist".to_vec());
-    let more = [("requires_python", ">=3.9"), ("license", "MIT"), ("description", &"ü".repeat(20_000)), ("gpg_signature", "-----BEGIN PGP SIGNATURE-----")];
+    let more = [
+        ("requires_python", ">=3.9"),
+        ("license", "MIT"),
+        ("description", &"ü".repeat(20_000)),
+        ("gpg_signature", "-----BEGIN PGP SIGNATURE-----"),
+    ];
     let answer = app.upload(form("demo", "1.0", &file, &more)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let index = app.index_json("demo", "").await;

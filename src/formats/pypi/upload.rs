@@ -76,7 +76,9 @@ impl Subject {
         file.check(&at)?;
         if let Some(other) = said("filetype").filter(|filetype| *filetype != file.kind.filetype()) {
             let wanted = file.kind.filetype();
-            return Err(Error::bad_request(format!("the form says that {file_name} is of the filetype {other}, but its name says {wanted}")));
+            return Err(Error::bad_request(format!(
+                "the form says that {file_name} is of the filetype {other}, but its name says {wanted}"
+            )));
         }
         Ok(Subject { at: at.distribution_named(&file.path), file })
     }
@@ -102,7 +104,13 @@ async fn verified(app: &App, permit: &Permit<Write>, form: &Form, received: Rece
         return Ok(received);
     }
     let message = "the md5 of the bytes received is not what was announced; nothing was stored; send the upload again";
-    refuse(received, Error::new(Code::UploadVerificationFailed, message).with("expectedDigest", format!("md5:{announced}")).with("actualDigest", format!("md5:{actual}"))).await
+    refuse(
+        received,
+        Error::new(Code::UploadVerificationFailed, message)
+            .with("expectedDigest", format!("md5:{announced}"))
+            .with("actualDigest", format!("md5:{actual}")),
+    )
+    .await
 }
 
 /// The METADATA of a wheel, which must say the same name and version; sdists have none here.
@@ -138,7 +146,9 @@ async fn existing(app: &Arc<App>, permit: &Permit<Write>, subject: &Subject, dig
     let path = &subject.file.path;
     match found {
         Ok(located) if located.file.digest == digest => Ok(Some(Outcome::unchanged(path.as_str(), located.version.id))),
-        Ok(_) => Err(Error::conflict(format!("File already exists: {path} was published with other content; file names are never reused, publish a new version"))),
+        Ok(_) => Err(Error::conflict(format!(
+            "File already exists: {path} was published with other content; file names are never reused, publish a new version"
+        ))),
         Err(error) if error.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -161,7 +171,9 @@ async fn put_together(
     };
     let (bytes, core) = metadata.map_or((None, form.core), |(bytes, core)| (Some(bytes), core));
     let beside = [(name::METADATA, bytes, "text/plain; charset=utf-8"), (name::SIGNATURE, form.signature, "application/pgp-signature")];
-    let beside = beside.into_iter().filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));
+    let beside = beside
+        .into_iter()
+        .filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));
     let (file, beside) = future::try_join(file, future::try_join_all(beside)).await?;
     let mut facts = vec![("filename", path.as_str()), ("filetype", subject.file.kind.filetype())];
     facts.extend(form.said.get("pyversion").map(|version| ("pyversion", version.as_str())));

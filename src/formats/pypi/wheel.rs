@@ -71,7 +71,8 @@ fn refused(why: &str) -> Error {
 /// Reading failed: nearly always the archive's fault, as the file was written a moment ago.
 fn unreadable(cause: &ZipError) -> Error {
     let is_unsupported = matches!(cause, ZipError::UnsupportedArchive(_));
-    let why = if is_unsupported { "it uses a compression or encryption that wheels do not have" } else { "it is no whole, plain zip archive" };
+    let why =
+        if is_unsupported { "it uses a compression or encryption that wheels do not have" } else { "it is no whole, plain zip archive" };
     refused(why).because(cause.to_string())
 }
 

@@ -98,7 +98,8 @@ fn a_bomb_is_not_unpacked() {
 /// The bytes with the first `times` occurrences of a pattern replaced by one of equal length.
 fn replaced(bytes: &[u8], pattern: &[u8], by: &[u8], times: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let places: Vec<usize> = bytes.windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern).map(|(index, _)| index).collect();
+    let places: Vec<usize> =
+        bytes.windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern).map(|(index, _)| index).collect();
     assert!(!places.is_empty());
     for place in places.into_iter().take(times) {
         bytes[place..place + by.len()].copy_from_slice(by);
