@@ -105,7 +105,7 @@ impl TestApp {
     pub(super) async fn review(&self, ballot: Ballot) {
         let permit: Permit<Promote> = self.permit().await;
         let (app, asked) = (self.app(), permit.clone());
-        let held = app.run(move |app| app.review.list(std::slice::from_ref(&asked), Some(QuarantineStatus::Quarantined), 100, None)).await.unwrap();
+        let held = app.run(move |app| app.review.list(&[asked], Some(QuarantineStatus::Quarantined), 100, None)).await.unwrap();
         assert!(!held.items.is_empty(), "nothing is held");
         for reviewed in held.items {
             app.review.vote(&permit, reviewed.item.id, ballot, None).await.unwrap();
