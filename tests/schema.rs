@@ -8,7 +8,7 @@ use std::sync::Arc;
 use artifortress::clock::FixedClock;
 use artifortress::domain::access::Role;
 use artifortress::domain::candidate::{Action, Decision, DecisionSource};
-use artifortress::domain::event::OutboxKind;
+use artifortress::domain::outbox::OutboxKind;
 use artifortress::domain::lifecycle::{HeldFrom, State, Step};
 use artifortress::domain::quarantine::{Ballot, QuarantineStatus};
 use artifortress::domain::repo::RepoKind;

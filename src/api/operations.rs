@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::wire::{PageBody, page_limit};
 use crate::app::App;
 use crate::domain::access::Operator;
-use crate::domain::event::OutboxKind;
+use crate::domain::outbox::OutboxKind;
 use crate::domain::id::{EventId, JobId};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};

@@ -7,32 +7,9 @@ use super::access::{Roles, Scope};
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
 use super::id::{EvaluationId, JobId, QuarantineId, TokenId, UploadId, VersionId};
-use super::lifecycle::{State, text_enum};
+use super::lifecycle::State;
 use super::name::{RepoKey, Subject};
 use super::quarantine::Ballot;
-use super::visibility::{Sight, decide};
-
-text_enum! {
-    /// The kind of an outbox event.
-    OutboxKind "outbox event kind" {
-        /// A version became visible.
-        VersionPublished "version.published",
-        /// A version was held.
-        VersionQuarantined "version.quarantined",
-        /// A hold was released.
-        VersionReleased "version.released",
-        /// A hold ended in rejection.
-        VersionRejected "version.rejected",
-        /// A version was taken back.
-        VersionTombstoned "version.tombstoned",
-        /// A tombstone became visible again.
-        VersionRestored "version.restored",
-        /// A policy was stored.
-        PolicyChanged "policy.changed",
-        /// Advisories were imported.
-        AdvisoriesChanged "advisories.changed",
-    }
-}
 
 /// A version as an event names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,15 +80,6 @@ pub struct AuditEntry {
     pub resource_id: String,
     /// The rest, a JSON object.
     pub details: Value,
-}
-
-/// An outbox event to be written with the change it tells of.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutboxEntry {
-    /// Its kind.
-    pub kind: OutboxKind,
-    /// A JSON object: `versionId`, `repoKey`, `visible` for versions.
-    pub payload: Value,
 }
 
 fn entry(action: &'static str, resource_type: &'static str, id: impl ToString, details: Value) -> AuditEntry {
@@ -216,37 +184,6 @@ impl Event {
             Event::SearchResumed => entry("search.resumed", "search", "index", json!({})),
             Event::JobRetried { job_id } => entry("job.retried", "job", job_id, json!({})),
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
-        }
-    }
-
-    /// The outbox event of this happening, if others must hear of it.
-    #[must_use]
-    pub fn outbox(&self) -> Option<OutboxEntry> {
-        let of = |kind, version: &Named, visible: bool| {
-            let payload = json!({"versionId": version.version_id, "repoKey": version.repo, "visible": visible});
-            Some(OutboxEntry { kind, payload })
-        };
-        match self {
-            Event::Published { version } => of(OutboxKind::VersionPublished, version, true),
-            Event::HoldCreated { version, .. } => of(OutboxKind::VersionQuarantined, version, false),
-            Event::HoldReleased { version, state, .. } => {
-                of(OutboxKind::VersionReleased, version, decide(*state) == Sight::Open)
-            }
-            Event::HoldRejected { version, .. } => of(OutboxKind::VersionRejected, version, false),
-            Event::Tombstoned { version, .. } => of(OutboxKind::VersionTombstoned, version, false),
-            Event::Restored { version } => of(OutboxKind::VersionRestored, version, true),
-            Event::PolicyUpdated { repo, revision, .. } => {
-                Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
-            }
-            Event::TokenIssued { .. } | Event::TokenRevoked { .. } | Event::AuthenticationFailed { .. } | Event::RepoCreated { .. }
-            | Event::RepoUpdated { .. } | Event::RepoDeleted { .. } | Event::BindingSet { .. } | Event::BindingRemoved { .. }
-            | Event::UploadCreated { .. } | Event::UploadCommitted { .. } | Event::UploadAborted { .. }
-            | Event::UploadVerificationFailed { .. } | Event::DraftCreated { .. } | Event::DraftReused { .. } | Event::EntriesSet { .. }
-            | Event::EntryRemoved { .. } | Event::ManifestSet { .. } | Event::Promoted { .. } | Event::Yanked { .. }
-            | Event::Unyanked { .. } | Event::ProtectionSet { .. } | Event::ProtectionLifted { .. } | Event::PolicyEvaluated { .. }
-            | Event::PolicyDenied { .. } | Event::PolicyTimedOut { .. } | Event::PolicyFailed { .. } | Event::HoldVoted { .. }
-            | Event::HoldInspected { .. } | Event::ReadBlocked { .. } | Event::SearchRebuildRequested | Event::SearchPaused
-            | Event::SearchResumed | Event::JobRetried { .. } | Event::JobCancelled { .. } => None,
         }
     }
 

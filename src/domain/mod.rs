@@ -15,6 +15,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod name;
 pub mod order;
+pub mod outbox;
 pub mod quarantine;
 pub mod repo;
 pub mod roles;

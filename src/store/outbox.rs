@@ -9,7 +9,7 @@ use super::jobs::{Expectation, JobKind};
 use super::rows::{self, Page};
 use super::write::{Bookkeeping, Write};
 use crate::domain::access::Operator;
-use crate::domain::event::{OutboxEntry, OutboxKind};
+use crate::domain::outbox::{OutboxEntry, OutboxKind};
 use crate::domain::id::{EventId, VersionId};
 use crate::domain::lifecycle::text_enum;
 use crate::domain::time::Time;
