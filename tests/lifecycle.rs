@@ -116,7 +116,8 @@ async fn a_rejection_is_final_by_every_way() {
     let again = app.post(&app.admin, "/v1/repos/main/packages/versions/drafts", package.draft_request()).await;
     again.refused(423, "quarantined_version");
     app.tombstone(&app.admin, "main", &id).await.expect(200);
-    app.step(&app.admin, "main", &id, "restore", json!({})).await.refused(409, "conflict");
+    let refusal = app.step(&app.admin, "main", &id, "restore", json!({})).await.refused(409, "conflict");
+    assert!(text(&refusal, "message").contains("a rejection is final"), "{refusal}");
     reopened("a tombstone").await;
     app.post(&app.admin, "/v1/repos/main/packages/versions/drafts", package.draft_request()).await.refused(409, "conflict");
     let items = app.get(&app.admin, "/v1/repos/main/quarantine?status=rejected").await.expect(200).json();

@@ -36,6 +36,11 @@ impl MoodyEngine {
         self.changed.notify_all();
     }
 
+    /// How many evaluations were asked for.
+    pub fn asked(&self) -> u64 {
+        self.mood.lock().unwrap().1
+    }
+
     /// Blocks until `count` evaluations were asked for.
     pub fn wait_until_asked(&self, count: u64) {
         let mood = self.mood.lock().unwrap();
