@@ -68,8 +68,8 @@ section! {
     Policy "policy" {
         /// Milliseconds to gather the input and evaluate; past them the answer is `policy_timeout`.
         evaluation_timeout_ms: u64 = 250, 1..=60_000;
-        /// Evaluations that run at once.
-        concurrent_evaluations: usize = 8, 1..=1024;
+        /// Evaluations that run at once; fewer than half the threads for blocking work, so that slow ones leave room for the rest.
+        concurrent_evaluations: usize = 8, 1..=24;
     }
 }
 

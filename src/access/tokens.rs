@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::secret::Secret;
-use crate::domain::access::{Acting, Caller, Grants, Role, Scope, Signed};
+use crate::domain::access::{Acting, Caller, Grants, Role, Roles, Scope, Signed};
 use crate::domain::id::TokenId;
 use crate::domain::name::Subject;
 use crate::domain::time::Time;
@@ -93,31 +93,34 @@ impl Tokens {
         Ok(expires_at)
     }
 
-    /// One page of the tokens that the caller may see: its own, or all for who runs the instance.
+    /// One page of the tokens that the caller may see: its own as far as it holds them, or all for who runs the
+    /// instance. A page may have fewer than `limit` and still a next one.
     ///
     /// # Errors
     /// Internal when the store fails.
     pub fn list(&self, caller: &Signed, limit: usize, cursor: Option<&str>) -> Result<Page<TokenRow>> {
         let identity = caller.caller().identity();
         let subject = if runs_instance(caller.caller()) { None } else { Some(&identity.subject) };
-        self.store.tokens(subject, limit, cursor)
+        let mut page = self.store.tokens(subject, limit, cursor)?;
+        page.items.retain(|token| holds(caller.caller(), token));
+        Ok(page)
     }
 
-    /// Revokes one token, the caller's own subject's or, for who runs the instance, any.
+    /// Revokes one token, the caller's own subject's as far as it holds it or, for who runs the instance, any.
     ///
     /// # Errors
-    /// `not_found` for a token that does not exist or is somebody else's.
+    /// `not_found` for a token that does not exist or that the caller does not hold.
     pub async fn revoke(&self, caller: &Signed, id: TokenId) -> Result<()> {
         let store = Arc::clone(&self.store);
         let token = hop::run(move || store.find_token(&id)).await?.ok_or_else(|| Error::not_found(format!("token {id}")))?;
-        let own = token.subject == caller.actor().subject;
-        if !own && !runs_instance(caller.caller()) {
+        if !holds(caller.caller(), &token) {
             return Err(Error::not_found(format!("token {id}")));
         }
         self.store.write(caller, move |tx| tx.revoke_token(&id)).await
     }
 
-    /// Revokes every token of a subject: the caller's own, or, for who runs the instance, anybody's. Returns how many.
+    /// Revokes every token of a subject: the caller's own as far as it holds them, or, for who runs the instance,
+    /// anybody's. Returns how many.
     ///
     /// # Errors
     /// `forbidden` for somebody else's.
@@ -125,12 +128,34 @@ impl Tokens {
         if subject != caller.actor().subject && !runs_instance(caller.caller()) {
             return Err(Error::new(Code::Forbidden, "only who runs the instance revokes the tokens of others"));
         }
-        self.store.write(caller, move |tx| tx.revoke_tokens_of(&subject)).await
+        let holder = caller.caller().clone();
+        self.store.write(caller, move |tx| tx.revoke_tokens_of(&subject, |token| holds(&holder, token))).await
     }
 }
 
 fn runs_instance(caller: &Caller) -> bool {
     caller.identity().grants.everywhere().contains(Role::Admin)
+}
+
+/// Whether `caller` may see and revoke this token. The subject alone does not say so: who administers one repo can have a
+/// token in anybody's name for it. With scopes, a caller reaches itself and what it could grant to itself; without, or where it
+/// runs the instance, all of its subject's or all there are.
+fn holds(caller: &Caller, token: &TokenRow) -> bool {
+    let identity = caller.identity();
+    if runs_instance(caller) {
+        return true;
+    }
+    if token.subject != identity.subject {
+        return false;
+    }
+    let grants = &identity.grants;
+    let within = |scope: &Scope| held(grants, scope).contains(scope.role);
+    grants.scopes.is_none() || identity.token_id == Some(token.id) || token.scopes.as_ref().is_some_and(|scopes| scopes.iter().all(within))
+}
+
+/// The roles held where `scope` is about.
+fn held(grants: &Grants, scope: &Scope) -> Roles {
+    scope.repo.as_ref().map_or_else(|| grants.everywhere(), |repo| grants.on(repo))
 }
 
 /// Whether `caller` may grant this: each scope within what it holds, and to others only what it administers.
@@ -148,7 +173,7 @@ fn check_grant(caller: &Caller, request: &TokenRequest) -> Result<()> {
         return Err(Error::bad_request("scopes must name at least one scope, or be left out to carry the subject's bindings"));
     }
     for scope in scopes {
-        let held = scope.repo.as_ref().map_or_else(|| grants.everywhere(), |repo| grants.on(repo));
+        let held = held(grants, scope);
         let needed = if own { scope.role } else { Role::Admin };
         if !held.contains(scope.role) || !held.contains(needed) {
             let hint = if own { "ask for what you hold" } else { "tokens for others need admin on the repo" };

@@ -185,6 +185,6 @@ async fn show(app: Arc<App>, permit: Permit<Promote>, request: Request) -> Resul
 
 async fn verify(app: Arc<App>, permit: Permit<Promote>, request: Request) -> Result<Reply> {
     let id: EvaluationId = request.param_as("evaluationId")?;
-    let replay = app.run(move |app| app.registry.verify_evaluation(&permit, &id)).await?;
+    let replay = app.registry.verify_evaluation(&permit, id).await?;
     Reply::ok(&ReplayBody::from(replay))
 }

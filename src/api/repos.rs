@@ -186,3 +186,23 @@ async fn remove_binding(app: Arc<App>, permit: Permit<Admin>, request: Request) 
     app.registry.remove_binding(&permit, request.param_as("subject")?).await?;
     Ok(Reply::no_content())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::quarantine::tests::Instance;
+
+    #[tokio::test]
+    async fn a_scope_ends_with_its_repo_and_does_not_open_the_next_of_that_key() {
+        let instance = Instance::start().await;
+        let create = async |key: &str| instance.call("POST", "/v1/repos", &instance.admin, format!("{{\"repoKey\":\"{key}\"}}")).await.status;
+        assert_eq!((create("team").await, create("team-2").await), (201, 201));
+        let token = instance.token("robot", &["repo:team:write", "repo:team-2:read"]).await;
+        let status = async |path: &str| instance.call("GET", path, &token, "").await.status;
+        assert_eq!(status("/v1/repos/team").await, 200);
+        assert_eq!(instance.call("DELETE", "/v1/repos/team", &instance.admin, "").await.status, 204);
+        assert_eq!(create("team").await, 201);
+        assert_eq!((status("/v1/repos/team").await, status("/v1/repos/team-2").await), (404, 200));
+        assert_eq!(instance.get("/v1/auth/whoami", &token).await["scopes"], serde_json::json!(["repo:team-2:read"]));
+        instance.end();
+    }
+}

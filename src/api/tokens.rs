@@ -154,3 +154,33 @@ async fn revoke_all(app: Arc<App>, caller: Signed, request: Request) -> Result<R
     let revoked = app.tokens.revoke_all(&caller, subject).await?;
     Reply::ok(&RevokedBody { subject: name, revoked })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::quarantine::tests::Instance;
+
+    /// Who administers one repo may have a token in anybody's name for it; that name must not open the tokens of its bearer.
+    #[tokio::test]
+    async fn a_token_in_the_operators_name_for_one_repo_neither_sees_nor_revokes_the_operators_tokens() {
+        let instance = Instance::start().await;
+        let tenant = instance.token("tenant", &["repo:main:admin"]).await;
+        let asked = r#"{"subject":"admin","scopes":["repo:main:read"]}"#;
+        let minted = instance.call("POST", "/v1/auth/tokens", &tenant, asked).await;
+        assert_eq!(minted.status, 201, "{}", minted.text);
+        let minted = minted.json();
+        let posing = minted["token"].as_str().unwrap();
+        let operator = instance.get("/v1/auth/whoami", &instance.admin).await;
+        assert_eq!(instance.get("/v1/auth/whoami", posing).await["subject"], operator["subject"]);
+
+        let seen = instance.get("/v1/auth/tokens", posing).await;
+        assert_eq!(seen["items"].as_array().unwrap().len(), 1, "{seen}");
+        assert_eq!(seen["items"][0]["tokenId"], minted["tokenId"]);
+        let one = format!("/v1/auth/tokens/{}", operator["tokenId"].as_str().unwrap());
+        assert_eq!(instance.call("DELETE", &one, posing, "").await.status, 404);
+        let all = instance.call("DELETE", "/v1/auth/tokens?subject=admin", posing, "").await;
+        assert_eq!(all.json()["revoked"], 1, "only itself: {}", all.text);
+        assert_eq!(instance.call("GET", "/v1/auth/whoami", posing, "").await.status, 401);
+        assert_eq!(instance.call("GET", "/v1/auth/whoami", &instance.admin, "").await.status, 200);
+        instance.end();
+    }
+}

@@ -190,3 +190,63 @@ async fn unyank(app: Arc<App>, permit: Permit<Write>, request: Request) -> Resul
     let version = app.registry.unyank(&permit, request.param_as("versionId")?).await?;
     Reply::ok(&HeadBody::from(&version))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::quarantine::tests::Instance;
+    use crate::domain::access::{Permit, Write};
+    use crate::domain::digest::Digest;
+    use crate::domain::name::{Coordinates, PackageName, PackageType, RepoKey};
+    use crate::error::{Code, Result};
+    use crate::http::Application;
+    use crate::registry::{Admitted, Deposit, NewEntry};
+
+    async fn writing(instance: &Instance) -> Permit<Write> {
+        let header = crate::http::HeaderValue::try_from(format!("Bearer {}", instance.admin)).unwrap();
+        let caller = instance.app.authenticate(Some(&header), crate::domain::id::RequestId::new(uuid::Uuid::nil())).await.unwrap();
+        let repo = instance.app.find_repo(&"main".parse::<RepoKey>().unwrap()).await.unwrap().unwrap();
+        caller.permit(&Arc::clone(&repo)).unwrap()
+    }
+
+    /// Publishes one file of the PyPI release `name` 1.0: whole, or as a distribution of its own.
+    async fn release(instance: &Instance, name: &str, file: &str, whole: &str) -> Result<Admitted> {
+        let permit = writing(instance).await;
+        let source = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"wheel"))]);
+        let (digest, size_bytes) = instance.app.registry.put_blob(&permit, Digest::of(b"wheel"), source).await?;
+        let entry = NewEntry { path: file.parse()?, digest, size_bytes, media_type: None, sha1: None };
+        let at = Coordinates::new(PackageName::new(PackageType::pypi(), "", name)?, "1.0")?;
+        let coordinates = if whole == "whole" { at } else { at.distribution_named(&entry.path) };
+        instance.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None }).await
+    }
+
+    #[tokio::test]
+    async fn what_was_rejected_as_a_whole_does_not_come_back_file_by_file_nor_the_other_way_round() {
+        let instance = Instance::start().await;
+        for (name, first, second) in [("held-a", "whole", "file"), ("held-b", "file", "whole")] {
+            let held = release(&instance, name, &format!("{name}-1.0.tar.gz"), first).await.unwrap();
+            let Admitted::Quarantined { quarantine_id, .. } = held else { panic!("{held:?}") };
+            let rejected = instance.call("POST", &format!("/v1/repos/main/quarantine/{quarantine_id}/reject"), &instance.admin, "").await;
+            assert_eq!(rejected.status, 200, "{}", rejected.text);
+            let again = release(&instance, name, &format!("{name}-1.0.zip"), second).await.unwrap_err();
+            assert_eq!(again.code(), Code::Conflict, "{again}");
+            assert_eq!(again.members()["status"], "rejected");
+        }
+        instance.end();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_published_into_a_repo_that_was_deleted_meanwhile() {
+        let instance = Instance::start().await;
+        let permit = writing(&instance).await;
+        assert_eq!(instance.call("DELETE", "/v1/repos/main?force=true", &instance.admin, "").await.status, 204);
+        let at = Coordinates::new(PackageName::new(PackageType::generic(), "", "late").unwrap(), "1").unwrap();
+        let source = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"late"))]);
+        let (digest, size_bytes) = instance.app.registry.put_blob(&permit, Digest::of(b"late"), source).await.unwrap();
+        let entry = NewEntry { path: "late".parse().unwrap(), digest, size_bytes, media_type: None, sha1: None };
+        let late = instance.app.registry.deposit(&permit, Deposit { coordinates: at, entries: vec![entry], manifest: None }).await.unwrap_err();
+        assert_eq!(late.code(), Code::NotFound, "{late}");
+        instance.end();
+    }
+}

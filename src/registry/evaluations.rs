@@ -112,14 +112,20 @@ impl Registry {
     /// Evaluates a recorded input again, under the policies it was judged by.
     ///
     /// # Errors
-    /// `not_found`; `policy_error` when this version's engine cannot read the input.
-    pub fn verify_evaluation(&self, permit: &Permit<Promote>, id: &EvaluationId) -> Result<Replay> {
-        let view = self.store.review(permit)?;
-        let RecordedEvaluation { evaluation, input } = view.recorded(id)?;
-        let snapshot = view.policies_of(&evaluation)?.into_iter().fold(PolicySnapshot::default(), PolicySnapshot::with);
-        let outcome = self.gate.replay(&input, &snapshot)?;
+    /// `not_found`; `policy_error` when this version's engine cannot read the input; `policy_timeout`.
+    pub async fn verify_evaluation(&self, permit: &Permit<Promote>, id: EvaluationId) -> Result<Replay> {
+        let (store, asked) = (Arc::clone(&self.store), permit.clone());
+        // The connection is given back before the engine works: it is one of few.
+        let (RecordedEvaluation { evaluation, input }, snapshot) = hop::run(move || {
+            let view = store.review(&asked)?;
+            let recorded = view.recorded(&id)?;
+            let snapshot = view.policies_of(&recorded.evaluation)?.into_iter().fold(PolicySnapshot::default(), PolicySnapshot::with);
+            Ok((recorded, snapshot))
+        })
+        .await?;
         let same_input = Digest::of(input.as_bytes()) == evaluation.input_digest;
         let same_policies = digest_of_policies(&snapshot.digests()) == evaluation.policy_digest;
+        let outcome = self.gate.replay(input, snapshot).await?;
         let same_outcome = outcome.decision == evaluation.decision && outcome.source == evaluation.source && outcome.reasons == evaluation.reasons;
         let matches = same_input && same_policies && same_outcome;
         Ok(Replay { evaluation, outcome, engine_version: self.gate.engine_version().to_owned(), same_input, same_policies, matches })

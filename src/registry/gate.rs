@@ -127,13 +127,25 @@ impl Gate {
         self.shared.document(revision)
     }
 
-    /// Evaluates a stored input again.
+    /// Evaluates a stored input again, in a slot and within the budget like any other evaluation.
     ///
     /// # Errors
-    /// `policy_error`.
-    pub(super) fn replay(&self, input: &str, snapshot: &PolicySnapshot) -> Result<crate::policy::Outcome> {
-        let policies = self.shared.in_force(snapshot)?;
-        self.shared.engine.replay(input, &policies)
+    /// `policy_timeout` past the budget; `policy_error`.
+    pub(super) async fn replay(&self, input: String, snapshot: PolicySnapshot) -> Result<crate::policy::Outcome> {
+        let (shared, slots) = (Arc::clone(&self.shared), Arc::clone(&self.slots));
+        let work = async move {
+            let slot = slots.acquire_owned().await.map_err(|cause| Error::internal("waiting for a slot of the gate", cause))?;
+            hop::run(move || {
+                let _slot = slot;
+                let policies = shared.in_force(&snapshot)?;
+                shared.engine.replay(&input, &policies).map_err(failed_closed)
+            })
+            .await
+        };
+        let late = |_| Error::new(Code::PolicyTimeout, format!("the stored input could not be evaluated again within {} ms; try again", self.budget_ms));
+        tokio::time::timeout(Duration::from_millis(self.budget_ms), work)
+            .await
+            .unwrap_or_else(|elapsed| Err(late(elapsed).with("failClosed", true).with("timeoutMs", self.budget_ms)))
     }
 }
 
@@ -178,4 +190,54 @@ fn failed_closed(error: Error) -> Error {
         Error::new(Code::PolicyError, "the policy could not be evaluated; nothing was changed; the log has the cause").because(error)
     };
     shut.with("failClosed", true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::domain::candidate::Candidate;
+    use crate::policy::Outcome;
+
+    /// An engine that answers only when the test has ended.
+    struct Stuck(Mutex<mpsc::Receiver<()>>);
+
+    impl Stuck {
+        fn wait<T>(&self) -> Result<T> {
+            let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            assert!(ended.is_err(), "nothing is ever sent");
+            Err(Error::new(Code::PolicyError, "the test has ended"))
+        }
+    }
+
+    impl Engine for Stuck {
+        fn version(&self) -> &'static str {
+            "stuck"
+        }
+
+        fn check(&self, _text: &str) -> Result<Document> {
+            self.wait()
+        }
+
+        fn evaluate(&self, _policies: &[PolicyInForce], _candidate: &Candidate) -> Result<Verdict> {
+            self.wait()
+        }
+
+        fn replay(&self, _input: &str, _policies: &[PolicyInForce]) -> Result<Outcome> {
+            self.wait()
+        }
+    }
+
+    #[tokio::test]
+    async fn however_many_replay_on_a_stuck_engine_they_time_out_and_hold_no_more_threads_than_there_are_slots() {
+        let (end, ended) = mpsc::channel();
+        let gate = Gate::new(Arc::new(Stuck(Mutex::new(ended))), GateLimits { budget_ms: 20, concurrent: 2 });
+        let replays = (0..200).map(|_| gate.replay(String::new(), PolicySnapshot::default()));
+        for outcome in futures_util::future::join_all(replays).await {
+            assert_eq!(outcome.unwrap_err().code(), Code::PolicyTimeout);
+        }
+        assert_eq!(gate.slots.available_permits(), 0);
+        drop(end);
+    }
 }

@@ -1,6 +1,7 @@
 //! Bytes and drafts on their way in. Invariant: bytes are durable before the row that names them; memory per upload is
 //! bounded and independent of its size.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -281,22 +282,35 @@ impl Registry {
     }
 
     async fn verify_checksums(&self, permit: &Permit<Write>, entries: &[NewEntry]) -> Result<()> {
+        // One blob may stand behind thousands of entries; its bytes are read once.
+        let mut known: HashMap<Digest, Option<String>> = HashMap::new();
         for entry in entries {
-            let Some(expected) = entry.sha1.clone() else { continue };
-            let (store, asked, vault, digest) = (Arc::clone(&self.store), permit.clone(), self.blobs.vault(), entry.digest);
-            let actual = hop::run(move || {
-                // Only of bytes that this repo was given: a checksum would tell that others have them.
-                let given = store.author(&asked)?.blob_size(&digest)?;
-                given.map(|_| vault.checksums(digest)).transpose()
-            })
-            .await?;
-            if let Some(actual) = actual.filter(|actual| actual.sha1 != expected) {
-                return Err(Error::new(Code::UploadVerificationFailed, format!("the sha1 of {} is {}, not {expected}", entry.path, actual.sha1))
-                    .with("expectedDigest", expected)
-                    .with("actualDigest", actual.sha1));
+            let Some(expected) = entry.sha1.as_ref() else { continue };
+            let actual = match known.get(&entry.digest) {
+                Some(actual) => actual.clone(),
+                None => {
+                    let actual = self.sha1_of(permit, entry.digest).await?;
+                    known.insert(entry.digest, actual.clone());
+                    actual
+                }
+            };
+            if let Some(actual) = actual.filter(|actual| actual != expected) {
+                return Err(Error::new(Code::UploadVerificationFailed, format!("the sha1 of {} is {actual}, not {expected}", entry.path))
+                    .with("expectedDigest", expected.as_str())
+                    .with("actualDigest", actual));
             }
         }
         Ok(())
+    }
+
+    /// The sha1 of a blob that this repo was given; `None` for another, as a checksum would tell that others have it.
+    async fn sha1_of(&self, permit: &Permit<Write>, digest: Digest) -> Result<Option<String>> {
+        let (store, asked, vault) = (Arc::clone(&self.store), permit.clone(), self.blobs.vault());
+        hop::run(move || {
+            let given = store.author(&asked)?.blob_size(&digest)?;
+            given.map(|_| vault.checksums(digest)).transpose().map(|found| found.map(|checksums| checksums.sha1))
+        })
+        .await
     }
 
     /// Takes a file out of a draft.

@@ -183,10 +183,23 @@ impl Write<'_> {
         self.connection()
             .prepare_cached("DELETE FROM bindings WHERE repo_key = :key")?
             .execute(named_params! {":key": key.as_str()})?;
+        self.end_scopes(key)?;
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;
         Ok(Done::new((), Event::RepoDeleted { repo: key.clone() }))
+    }
+
+    /// Takes the scopes on a repo out of all tokens, as its key may come to name another repo. No other repo's scope begins
+    /// like this: a key has no colon.
+    fn end_scopes(&self, key: &RepoKey) -> Result<()> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE tokens SET scopes = (SELECT json_group_array(value) FROM json_each(tokens.scopes) WHERE substr(value, 1, length(:prefix)) <> :prefix)
+                 WHERE EXISTS (SELECT 1 FROM json_each(tokens.scopes) WHERE substr(value, 1, length(:prefix)) = :prefix)",
+            )?
+            .execute(named_params! {":prefix": format!("repo:{key}:")})?;
+        Ok(())
     }
 
     /// Takes back everything in a repo that can be: drafts are dropped, published and rejected versions become

@@ -1,7 +1,7 @@
 //! Steps from state to state. Invariant: the only ways into `published` are `admit` and `promote`, which take a
 //! `policy::Verdict` for exactly this content and these policies, and the release of a hold (`quarantine.rs`).
 
-use rusqlite::named_params;
+use rusqlite::{OptionalExtension, named_params};
 
 use super::evaluations::NewEvaluation;
 use super::versions;
@@ -59,8 +59,10 @@ impl Write<'_> {
     /// Lets a draft (publish) or a tombstone (restore) of the permit's repo through the gate as the verdict says.
     ///
     /// # Errors
-    /// `conflict` when the version's state does not permit the verdict's action; `not_found`.
+    /// `conflict` when the version's state does not permit the verdict's action; `not_found`, also when the repo was deleted
+    /// meanwhile.
     pub fn admit(&mut self, permit: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
+        self.repo(permit.repo_key())?;
         let found = self.found(permit.repo_key(), &verdict.version_id())?;
         let (step, held_from) = match verdict.action() {
             Action::Publish => (Step::Publish, HeldFrom::Publish),
@@ -74,6 +76,7 @@ impl Write<'_> {
             return Ok(Done::unchanged(Admission::Stale));
         }
         self.check_restorable(&release.version, step)?;
+        self.check_other_way(&release.version)?;
         self.check_file_names(&release)?;
         self.settle(release.version, verdict, step, held_from)
     }
@@ -83,6 +86,7 @@ impl Write<'_> {
     /// # Errors
     /// `not_found` when the source is not visible any more; `conflict` when the target's coordinate is taken by other content.
     pub fn promote(&mut self, source: &Permit<Promote>, target: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
+        self.repo(target.repo_key())?;
         let found = self.found(source.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
         if release.version.state != State::Published || verdict.action() != Action::Promote {
@@ -165,6 +169,23 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// A release is whole or file by file, not both: else what was rejected one way would come back by the other.
+    fn check_other_way(&self, version: &Version) -> Result<()> {
+        let other: Option<State> = self
+            .connection()
+            .prepare_cached(
+                "SELECT other.state FROM versions AS mine JOIN versions AS other USING (package_id)
+                 WHERE mine.version_id = :id AND other.version_key = mine.version_key AND other.state <> :draft
+                   AND (other.distribution = '') <> (mine.distribution = '') LIMIT 1",
+            )?
+            .query_row(named_params! {":id": version.id.to_string(), ":draft": State::Draft.as_str()}, |row| rows::parse(row, "state"))
+            .optional()?;
+        let Some(state) = other else { return Ok(()) };
+        let way = if version.coordinates.distribution().is_empty() { "file by file" } else { "as a whole" };
+        Err(Error::conflict(format!("{} came in {way} before and is {state}; a release is published one way only, publish a new version", version.coordinates))
+            .with("status", state.as_str()))
+    }
+
     /// Where file names span all versions of a package, a name is spent once a sealed version has used it.
     fn check_file_names(&self, release: &Release) -> Result<()> {
         let version = &release.version;
@@ -210,6 +231,7 @@ impl Write<'_> {
             )?
             .execute(named_params! {":target": target.as_str(), ":subject": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":source": source})?;
         let mut found = self.found(target, &id)?.complete(connection)?.content;
+        self.check_other_way(&found.version)?;
         self.check_file_names(&found)?;
         found.version.created_by = self.actor().subject.clone();
         Ok(found.version)

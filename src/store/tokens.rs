@@ -158,14 +158,16 @@ impl Write<'_> {
         Ok(Done::new((), Event::TokenRevoked { token_id: *id, subject: token.subject }))
     }
 
-    /// Revokes every token of a subject; returns how many.
+    /// Revokes every token of a subject that `pick` picks; returns how many.
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn revoke_tokens_of(&mut self, subject: &Subject) -> Result<Done<usize>> {
-        let mut statement = self.connection().prepare_cached("SELECT token_id FROM tokens WHERE subject = :subject AND revoked_at IS NULL")?;
-        let found = statement.query_map(named_params! {":subject": subject.as_str()}, |row| rows::parse(row, "token_id"))?;
-        let ids: Vec<TokenId> = found.collect::<rusqlite::Result<_>>()?;
+    pub fn revoke_tokens_of(&mut self, subject: &Subject, pick: impl Fn(&TokenRow) -> bool) -> Result<Done<usize>> {
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT * FROM tokens LEFT JOIN token_use USING (token_id) WHERE subject = :subject AND revoked_at IS NULL")?;
+        let found = statement.query_map(named_params! {":subject": subject.as_str()}, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let ids: Vec<TokenId> = found.iter().filter(|token| pick(token)).map(|token| token.id).collect();
         for id in &ids {
             self.set_revoked(id)?;
         }

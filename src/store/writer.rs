@@ -224,8 +224,12 @@ fn in_savepoint<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Re
             Ok(value)
         }
         Err(error) => {
-            if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")?;
+            if !connection.is_autocommit()
+                && let Err(cause) = connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")
+            {
+                // What cannot be undone alone must not be committed with the others: the whole group is undone.
+                tracing::error!(%cause, "a failed write cannot be undone alone");
+                connection.execute_batch("ROLLBACK")?;
             }
             Err(error)
         }
