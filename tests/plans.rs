@@ -17,6 +17,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1", "the first entry of the partial index"),
     ("SELECT due_at FROM jobs INDEXED BY jobs_due", "the first entries of the partial index"),
     ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
+    ("UPDATE tokens SET scopes =", "takes the scopes on a deleted repo out of every token; deleting a repo is rare"),
     ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
 ];
