@@ -40,7 +40,10 @@ impl App {
     /// Puts an instance together; `engine` judges at the gate.
     #[must_use]
     pub fn new(config: Config, clock: Arc<dyn Clock>, store: &Arc<Store>, blobs: &Blobs, engine: Arc<dyn Engine>) -> App {
-        let gate = Gate::new(engine, GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations });
+        let gate = Gate::new(
+            engine,
+            GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations },
+        );
         let upload_expire_ms = i64::from(config.uploads.expire_hours) * 3_600_000;
         let registry = Registry::new(Arc::clone(store), blobs.clone(), gate, upload_expire_ms);
         let limits = HttpLimits {

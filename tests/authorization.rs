@@ -43,7 +43,9 @@ async fn bearer_and_basic_carry_the_same_token_and_others_are_refused() {
         assert_eq!(me["subject"], "ann", "{header}");
     }
     let mistyped = format!("{}x", &token[..token.len() - 1]);
-    for header in [format!("Bearer {mistyped}"), "Bearer x".to_owned(), basic(format!("{token}:")), "Digest a".to_owned(), "Bearer ".to_owned()] {
+    for header in
+        [format!("Bearer {mistyped}"), "Bearer x".to_owned(), basic(format!("{token}:")), "Digest a".to_owned(), "Bearer ".to_owned()]
+    {
         app.call("GET", "/v1/repos/main").header("authorization", &header).send().await.refused(401, "unauthorized");
     }
     app.store.flush_notes().await.unwrap();
@@ -79,7 +81,9 @@ async fn an_issuer_grants_only_what_it_holds() {
         app.post(&app.admin, "/v1/auth/tokens", json!({"subject": "bob", "scopes": scopes})).await.refused(400, "bad_request");
     }
     for subject in ["anonymous", "system:policy", "", "a b"] {
-        app.post(&app.admin, "/v1/auth/tokens", json!({"subject": subject, "scopes": ["repo:main:read"]})).await.refused(400, "bad_request");
+        app.post(&app.admin, "/v1/auth/tokens", json!({"subject": subject, "scopes": ["repo:main:read"]}))
+            .await
+            .refused(400, "bad_request");
     }
 }
 
@@ -181,7 +185,9 @@ async fn an_administrator_of_one_repo_runs_neither_another_nor_the_instance() {
     let app = TestApp::new().await;
     app.create_repo("other", json!({})).await;
     let boss = app.issue("boss", &["repo:main:admin"]).await;
-    for (method, path) in [("GET", "/v1/audit"), ("PUT", "/v1/policy"), ("POST", "/v1/repos"), ("GET", "/v1/admin/jobs"), ("GET", "/v1/admin/outbox")] {
+    for (method, path) in
+        [("GET", "/v1/audit"), ("PUT", "/v1/policy"), ("POST", "/v1/repos"), ("GET", "/v1/admin/jobs"), ("GET", "/v1/admin/outbox")]
+    {
         app.call(method, path).token(&boss).send().await.refused(403, "forbidden");
     }
     for (method, path) in [("PUT", "/v1/repos/other/bindings/boss"), ("PUT", "/v1/repos/other/policy"), ("PATCH", "/v1/repos/other")] {
@@ -263,7 +269,8 @@ async fn a_mutation_whose_audit_row_cannot_be_written_does_not_happen() {
         assert_eq!(app.everything(), before, "{path} left something behind");
     }
     for (method, path) in [("PUT", "/v1/repos/main/policy"), ("PUT", "/v1/policy")] {
-        let answer = app.call(method, path).token(&app.admin).header("content-type", "text/plain").body(crate::support::DENY_ALL).send().await;
+        let answer =
+            app.call(method, path).token(&app.admin).header("content-type", "text/plain").body(crate::support::DENY_ALL).send().await;
         assert_eq!(answer.status, 500, "{path}");
         assert_eq!(app.everything(), before, "{path} left something behind");
     }

@@ -67,7 +67,8 @@ async fn a_manifest_that_is_no_object_is_refused() {
     let id = app.draft(&app.admin, "main", &Package::generic("demo", "1.0")).await;
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     for body in ["", "[]", "7", "{", "{}x", "{\"a\":\u{1}}", "{\"a\":NaN}", &deep] {
-        let answer = app.call("PUT", &format!("{}/manifest", version_path("main", &id))).token(&app.admin).body(body.to_owned()).send().await;
+        let answer =
+            app.call("PUT", &format!("{}/manifest", version_path("main", &id))).token(&app.admin).body(body.to_owned()).send().await;
         is_the_clients_fault(&answer);
         assert_eq!(answer.status, 400, "{}", &body[..body.len().min(40)]);
     }
@@ -85,7 +86,12 @@ async fn ten_megabytes_of_json_are_refused_by_their_announcement() {
     }
     let id = app.draft(&app.admin, "main", &Package::generic("demo", "1.0")).await;
     let manifest = format!("{{\"a\":\"{}\"}}", "a".repeat(1 << 20));
-    app.call("PUT", &format!("{}/manifest", version_path("main", &id))).token(&app.admin).body(manifest).send().await.refused(413, "too_large");
+    app.call("PUT", &format!("{}/manifest", version_path("main", &id)))
+        .token(&app.admin)
+        .body(manifest)
+        .send()
+        .await
+        .refused(413, "too_large");
     assert!(app.ask("SELECT count(*) FROM manifests") == ["0"] && before.len() < app.everything().len());
 }
 
@@ -99,10 +105,11 @@ async fn an_entry_that_climbs_hides_or_lies_is_refused_and_none_of_its_list_is_s
     let good = json!({"relativePath": "good", "blobDigest": digest, "sizeBytes": 5});
     let entry = |relative: &str| json!([good, {"relativePath": relative, "blobDigest": digest, "sizeBytes": 5}]);
     let long = "a/".repeat(256) + "a";
-    let mut cases: Vec<(Value, u16)> = ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", "./a", "a\\b", "a\u{0}b", "a\nb", "a\u{1b}b", &long]
-        .iter()
-        .map(|relative| (entry(relative), 400))
-        .collect();
+    let mut cases: Vec<(Value, u16)> =
+        ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", "./a", "a\\b", "a\u{0}b", "a\nb", "a\u{1b}b", &long]
+            .iter()
+            .map(|relative| (entry(relative), 400))
+            .collect();
     cases.extend([
         (json!([{"relativePath": "Read.me", "blobDigest": digest, "sizeBytes": 5}, {"relativePath": "README.ME".replace("README", "READ"), "blobDigest": digest, "sizeBytes": 5}]), 400),
         (json!([good, {"relativePath": "good", "blobDigest": digest, "sizeBytes": 5}]), 400),
@@ -135,7 +142,8 @@ async fn a_hundred_thousand_entries_are_refused_whole() {
     let app = TestApp::new().await;
     let id = app.draft(&app.admin, "main", &Package::generic("demo", "1.0").without_files()).await;
     let digest = app.upload(&app.admin, "main", b"bytes").await;
-    let entries: Vec<Value> = (0..100_000).map(|number| json!({"relativePath": format!("f{number}"), "blobDigest": digest, "sizeBytes": 5})).collect();
+    let entries: Vec<Value> =
+        (0..100_000).map(|number| json!({"relativePath": format!("f{number}"), "blobDigest": digest, "sizeBytes": 5})).collect();
     let answer = app.post(&app.admin, &format!("{}/entries", version_path("main", &id)), json!({"entries": entries})).await;
     answer.refused(413, "too_large");
     assert_eq!(app.ask("SELECT count(*) FROM entries"), ["0"]);
@@ -145,9 +153,14 @@ async fn a_hundred_thousand_entries_are_refused_whole() {
 async fn bytes_that_are_not_what_was_announced_are_refused_and_forgotten() {
     let app = TestApp::new().await;
     let other = digest_of(b"other");
-    let refusal = app.call("PUT", &blob_path("main", &other)).token(&app.admin).body("bytes").send().await.refused(409, "upload_verification_failed");
+    let refusal =
+        app.call("PUT", &blob_path("main", &other)).token(&app.admin).body("bytes").send().await.refused(409, "upload_verification_failed");
     assert!(refusal.to_string().contains(&digest_of(b"bytes")) && refusal.to_string().contains(&other), "{refusal}");
-    for (begin, digest) in [(json!({"expectedDigest": other}), digest_of(b"bytes")), (json!({"expectedLength": 4}), digest_of(b"bytes")), (json!({}), other.clone())] {
+    for (begin, digest) in [
+        (json!({"expectedDigest": other}), digest_of(b"bytes")),
+        (json!({"expectedLength": 4}), digest_of(b"bytes")),
+        (json!({}), other.clone()),
+    ] {
         let upload = text(&app.post(&app.admin, "/v1/repos/main/uploads", begin.clone()).await.expect(201).json(), "uploadId");
         let path = format!("/v1/repos/main/uploads/{upload}");
         let sent = app.call("PATCH", &path).token(&app.admin).header("content-range", "bytes 0-4/*").body("bytes").send().await;
@@ -242,7 +255,9 @@ fn impatient(directory: &std::path::Path) -> Daemon {
 }
 
 fn request(method: &str, path: &str, token: &str, length: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
 }
 
 #[test]
@@ -266,7 +281,9 @@ fn slow_broken_and_oversized_requests_leave_nothing_and_the_server_goes_on() {
     // Too large by announcement, and by what comes without one.
     let announced = daemon.raw(request("PUT", &path, &admin, "999999999999").as_bytes());
     assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");
-    let chunked = format!("PUT {path} HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {admin}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+    let chunked = format!(
+        "PUT {path} HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {admin}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    );
     let mut bytes = chunked.into_bytes();
     for _ in 0..20 {
         bytes.extend_from_slice(b"2710\r\n");
@@ -310,7 +327,8 @@ fn what_is_no_http_is_refused_and_no_secret_reaches_the_log() {
         let answer = daemon.raw(&bytes);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{:?}: {answer}", &bytes[..bytes.len().min(40)]);
     }
-    let issued = daemon.post(&admin, "/v1/auth/tokens", &json!({"subject": "ann", "scopes": ["repo:main:read"], "note": "passphrase9921"})).unwrap();
+    let issued =
+        daemon.post(&admin, "/v1/auth/tokens", &json!({"subject": "ann", "scopes": ["repo:main:read"], "note": "passphrase9921"})).unwrap();
     let token = text(&issued.json(), "token");
     let bodies = [r#"{"packageType":"generic","packageName":"passphrase9921","version":7}"#, r#"{"passphrase9921":1}"#, "passphrase9921"];
     for body in bodies {

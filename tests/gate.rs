@@ -172,7 +172,9 @@ async fn the_budget_holds_while_64_requests_wait_and_others_are_served() {
         response.refused(503, "policy_timeout");
         slowest = slowest.max(elapsed);
     }
-    println!("64 waiting publishes, budget {BUDGET_MS} ms: the last was answered after {slowest:?}; the slowest read meanwhile took {slowest_read:?}");
+    println!(
+        "64 waiting publishes, budget {BUDGET_MS} ms: the last was answered after {slowest:?}; the slowest read meanwhile took {slowest_read:?}"
+    );
     assert!(slowest.as_millis() < u128::from(BUDGET_MS) + 1500, "{slowest:?}");
     assert!(slowest_read.as_millis() < 1000, "{slowest_read:?}");
     app.engine.set(Mood::Sound);
@@ -227,7 +229,16 @@ async fn evaluations_are_listed_by_version_action_and_decision_and_verify() {
     let request = json!({"action": "promote", "versionId": id, "reason": "before the release"});
     let evaluated = app.post(&app.admin, path, request).await.expect(201).json();
     assert_eq!((&evaluated["decision"], &evaluated["quarantined"]), (&json!("quarantine"), &json!(true)));
-    for member in ["evaluationId", "policyEngineVersion", "policyDigest", "inputDigest", "contentDigest", "evaluatedAt", "evaluatedBySubject", "quarantineId"] {
+    for member in [
+        "evaluationId",
+        "policyEngineVersion",
+        "policyDigest",
+        "inputDigest",
+        "contentDigest",
+        "evaluatedAt",
+        "evaluatedBySubject",
+        "quarantineId",
+    ] {
         assert!(evaluated[member].is_string(), "{member} of {evaluated}");
     }
     assert_eq!(app.state("main", &id).await, "quarantined");
@@ -287,7 +298,9 @@ async fn a_faulty_policy_is_refused_with_line_and_column_and_changes_nothing() {
     let app = TestApp::new().await;
     app.set_policy("main", HOLD_ALL).await;
     let before = app.everything();
-    for policy in ["forbid (principal, action, resource) when { context.nonsense == 1 };", "forbid (", "permit (principal, action, resource);"] {
+    for policy in
+        ["forbid (principal, action, resource) when { context.nonsense == 1 };", "forbid (", "permit (principal, action, resource);"]
+    {
         let call = app.call("PUT", "/v1/repos/main/policy").token(&app.admin).header("content-type", "text/plain").body(policy);
         let refusal = call.send().await.refused(400, "bad_policy");
         let fault = &refusal["faults"][0];

@@ -54,7 +54,9 @@ async fn try_step(app: &TestApp, verb: &str, id: &str, item: Option<&str>) -> Op
             let entry = json!({"entries": [{"relativePath": "more", "blobDigest": digest, "sizeBytes": 4}]});
             app.step(&app.admin, "main", id, "entries", entry).await
         }
-        "manifest" => app.call("PUT", &format!("{}/manifest", version_path("main", id))).token(&app.admin).json(&json!({"a": 1})).send().await,
+        "manifest" => {
+            app.call("PUT", &format!("{}/manifest", version_path("main", id))).token(&app.admin).json(&json!({"a": 1})).send().await
+        }
         other => app.step(&app.admin, "main", id, other, json!({})).await,
     };
     if answer.status >= 400 {
@@ -127,7 +129,9 @@ async fn a_rejection_is_final_by_every_way() {
 #[tokio::test]
 async fn a_tombstone_comes_back_within_its_retention_and_not_after() {
     let app = TestApp::new().await;
-    for (name, days, wait_days, status) in [("soon", None, 29, 200), ("late", None, 31, 409), ("short", Some(2), 3, 409), ("long", Some(90), 60, 200)] {
+    for (name, days, wait_days, status) in
+        [("soon", None, 29, 200), ("late", None, 31, 409), ("short", Some(2), 3, 409), ("long", Some(90), 60, 200)]
+    {
         let id = app.published("main", &Package::generic(name, "1.0")).await;
         let mut request = json!({"reason": "no longer wanted"});
         if let Some(days) = days {
@@ -228,7 +232,8 @@ async fn a_coordinate_is_spent_once_it_was_sealed_in_every_spelling() {
     app.post(&app.admin, path, json!({"packageType": "generic", "packageName": "demo", "version": "1.0"})).await.refused(409, "conflict");
     let mine = json!({"packageType": "pypi", "packageName": "Foo_Bar", "version": "1.0"});
     let first = app.post(&app.admin, path, mine).await.expect(201).json();
-    let again = app.post(&app.admin, path, json!({"packageType": "pypi", "packageName": "foo-bar", "version": "1.0.0"})).await.expect(200).json();
+    let again =
+        app.post(&app.admin, path, json!({"packageType": "pypi", "packageName": "foo-bar", "version": "1.0.0"})).await.expect(200).json();
     assert_eq!((&again["versionId"], &again["reusedDraft"]), (&first["versionId"], &json!(true)));
     let other = app.issue("ann", &["repo:main:write"]).await;
     app.post(&other, path, json!({"packageType": "pypi", "packageName": "foo.bar", "version": "1"})).await.refused(409, "conflict");

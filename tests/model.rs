@@ -158,7 +158,12 @@ impl World {
                 self.rules = rules;
             }
             Op::RunJobs => app.run_jobs().await,
-            Op::Publish(number) | Op::Evaluate(number) | Op::Hold(number) | Op::Release(number) | Op::Reject(number) | Op::Tombstone(number)
+            Op::Publish(number)
+            | Op::Evaluate(number)
+            | Op::Hold(number)
+            | Op::Release(number)
+            | Op::Reject(number)
+            | Op::Tombstone(number)
             | Op::Restore(number) => {
                 if let Some(index) = pick(number) {
                     let mut version = self.versions[index].clone();
@@ -225,10 +230,14 @@ impl World {
             let file = app.get(&self.reader, &format!("/files/main/{0}/1.0/{0}.bin", version.name)).await;
             assert_eq!(file.status, version.state.status_for_readers(), "{version:?}: {}", file.text());
         }
-        let mut published: Vec<&str> = self.versions.iter().filter(|version| version.state == State::Published).map(|version| version.name.as_str()).collect();
+        let mut published: Vec<&str> =
+            self.versions.iter().filter(|version| version.state == State::Published).map(|version| version.name.as_str()).collect();
         published.sort_unstable();
         let names = |list: &serde_json::Value| {
-            let mut names: Vec<String> = items(list).iter().map(|item| item["packageName"].as_str().or(item["name"].as_str()).unwrap_or_default().to_owned()).collect();
+            let mut names: Vec<String> = items(list)
+                .iter()
+                .map(|item| item["packageName"].as_str().or(item["name"].as_str()).unwrap_or_default().to_owned())
+                .collect();
             names.sort();
             names
         };
@@ -243,7 +252,12 @@ impl World {
         let held = app.get(&app.admin, "/v1/repos/main/quarantine?status=quarantined&limit=200").await.expect(200).json();
         let mut held: Vec<String> = items(&held).iter().map(|item| text(item, "versionId")).collect();
         held.sort();
-        let mut expected: Vec<String> = self.versions.iter().filter(|version| matches!(version.state, State::Quarantined { .. })).map(|version| version.id.clone()).collect();
+        let mut expected: Vec<String> = self
+            .versions
+            .iter()
+            .filter(|version| matches!(version.state, State::Quarantined { .. }))
+            .map(|version| version.id.clone())
+            .collect();
         expected.sort();
         assert_eq!(held, expected);
     }

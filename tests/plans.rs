@@ -14,8 +14,12 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT EXISTS (SELECT 1 FROM tokens)", "stops at the first row"),
     ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
     ("SELECT count(*) FROM repos", "at the first start"),
-    ("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1", "the first entry of the partial index"),
+    (
+        "SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1",
+        "the first entry of the partial index",
+    ),
     ("SELECT due_at FROM jobs INDEXED BY jobs_due", "the first entries of the partial index"),
+    ("UPDATE tokens SET scopes = (SELECT json_group_array(value)", "a repo is being deleted; no token keeps a scope on it"),
     ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
     ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
@@ -28,31 +32,58 @@ const MAY_SORT: &[(&str, &str)] = &[
     ("FROM quarantine_votes WHERE quarantine_id", "the votes on one item"),
     ("SELECT DISTINCT :target, digest", "the files of one version"),
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "the versions of one package with one file name"),
-    ("FROM version_rows WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name) ORDER BY", "the versions of one package"),
+    (
+        "FROM version_rows WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name) ORDER BY",
+        "the versions of one package",
+    ),
     ("FROM audit INDEXED BY audit_by_time", "what happened in a stretch of time, in the order of the chain"),
     ("FROM version_rows WHERE repo_key = :key AND state <> :gone", "a repo that is being emptied"),
 ];
 
 /// The queries asked most, by their words, and how each must be answered: the index and the columns it is entered by.
 const HOT: &[(&str, &str)] = &[
-    ("SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status", "quarantine_items USING INDEX quarantine_by_repo_status (repo_key=? AND status=? AND (created_at,quarantine_id)<(?,?))"),
-    ("FROM evaluations WHERE repo_key = :repo AND version_id = :version AND action = :action", "evaluations USING INDEX evaluations_by_version (version_id=? AND repo_key=? AND action=? AND (evaluated_at,evaluation_id)<(?,?))"),
-    ("FROM evaluations WHERE repo_key = :repo AND (:action", "evaluations USING INDEX evaluations_by_repo (repo_key=? AND (evaluated_at,evaluation_id)<(?,?))"),
-    ("FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts", "jobs USING INDEX jobs_due (due_at<?)"),
+    (
+        "SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status",
+        "quarantine_items USING INDEX quarantine_by_repo_status (repo_key=? AND status=? AND (created_at,quarantine_id)<(?,?))",
+    ),
+    (
+        "FROM evaluations WHERE repo_key = :repo AND version_id = :version AND action = :action",
+        "evaluations USING INDEX evaluations_by_version (version_id=? AND repo_key=? AND action=? AND (evaluated_at,evaluation_id)<(?,?))",
+    ),
+    (
+        "FROM evaluations WHERE repo_key = :repo AND (:action",
+        "evaluations USING INDEX evaluations_by_repo (repo_key=? AND (evaluated_at,evaluation_id)<(?,?))",
+    ),
+    (
+        "FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts",
+        "jobs USING INDEX jobs_due (due_at<?)",
+    ),
     ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
     ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),
-    ("AND version_key = :version AND distribution = :distribution", "versions USING INDEX sqlite_autoindex_versions_2 (package_id=? AND version_key=? AND distribution=?)"),
+    (
+        "AND version_key = :version AND distribution = :distribution",
+        "versions USING INDEX sqlite_autoindex_versions_2 (package_id=? AND version_key=? AND distribution=?)",
+    ),
     ("AND name_key = :name) ORDER BY published_at IS NULL", "versions USING INDEX versions_by_package (package_id=?)"),
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "entries USING PRIMARY KEY (version_id=? AND path_key=?)"),
-    ("FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret", "tokens USING INDEX sqlite_autoindex_tokens_2 (secret_sha256=?)"),
-    ("FROM entries JOIN version_rows USING (version_id) WHERE entries.digest = :digest", "entries USING INDEX entries_by_digest (digest=?)"),
+    (
+        "FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret",
+        "tokens USING INDEX sqlite_autoindex_tokens_2 (secret_sha256=?)",
+    ),
+    (
+        "FROM entries JOIN version_rows USING (version_id) WHERE entries.digest = :digest",
+        "entries USING INDEX entries_by_digest (digest=?)",
+    ),
     ("SELECT * FROM audit WHERE seq < :before", "audit USING INTEGER PRIMARY KEY (rowid<?)"),
     ("SELECT * FROM audit WHERE resource_id = :resource", "audit USING INDEX audit_by_resource (resource_id=? AND seq<?)"),
     ("SELECT * FROM audit WHERE actor = :actor", "audit USING INDEX audit_by_actor (actor=? AND seq<?)"),
     ("SELECT * FROM audit WHERE action = :action", "audit USING INDEX audit_by_action (action=? AND seq<?)"),
     ("SELECT * FROM audit WHERE seq > :after", "audit USING INTEGER PRIMARY KEY (rowid>?)"),
     ("SELECT repo_key, role FROM bindings WHERE subject = :subject", "bindings USING COVERING INDEX bindings_by_subject (subject=?)"),
-    ("FROM repo_blobs JOIN blobs USING (digest) WHERE repo_key = :repo AND digest = :digest", "repo_blobs USING PRIMARY KEY (repo_key=? AND digest=?)"),
+    (
+        "FROM repo_blobs JOIN blobs USING (digest) WHERE repo_key = :repo AND digest = :digest",
+        "repo_blobs USING PRIMARY KEY (repo_key=? AND digest=?)",
+    ),
 ];
 
 /// Both databases as a connection of the search sees them: `search.db` with `state.db` attached.
@@ -121,7 +152,9 @@ fn queries() -> Vec<Query> {
 }
 
 fn plan(connection: &Connection, query: &Query) -> Vec<String> {
-    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", query.sql)).unwrap_or_else(|fault| panic!("{}: {fault}\n{}", query.place, query.sql));
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", query.sql))
+        .unwrap_or_else(|fault| panic!("{}: {fault}\n{}", query.place, query.sql));
     let mut lines = statement.raw_query();
     let mut plan = Vec::new();
     while let Some(row) = lines.next().unwrap() {
@@ -133,7 +166,11 @@ fn plan(connection: &Connection, query: &Query) -> Vec<String> {
 /// Whether a line of a plan walks everything there is: constant rows, the values of a parameter and
 /// the results of a subquery are no table.
 fn is_scan(line: &str) -> bool {
-    line.starts_with("SCAN ") && !line.starts_with("SCAN (subquery") && !line.contains("CONSTANT ROW") && !line.contains("json_each") && !line.contains("VIRTUAL TABLE INDEX")
+    line.starts_with("SCAN ")
+        && !line.starts_with("SCAN (subquery")
+        && !line.contains("CONSTANT ROW")
+        && !line.contains("json_each")
+        && !line.contains("VIRTUAL TABLE INDEX")
 }
 
 fn faults(is_fault: impl Fn(&str) -> bool, allowed: &[(&str, &str)]) -> Vec<String> {
@@ -141,7 +178,10 @@ fn faults(is_fault: impl Fn(&str) -> bool, allowed: &[(&str, &str)]) -> Vec<Stri
     let connection = databases(directory.path());
     let queries = queries();
     for (words, _) in allowed {
-        assert!(queries.iter().any(|query| query.flat().contains(words)), "no query has the words {words:?} any more; take it off the list");
+        assert!(
+            queries.iter().any(|query| query.flat().contains(words)),
+            "no query has the words {words:?} any more; take it off the list"
+        );
     }
     let suspects = queries.iter().filter(|query| !allowed.iter().any(|(words, _)| query.flat().contains(words)));
     let mut faults = Vec::new();

@@ -100,7 +100,9 @@ async fn of_many_publishes_of_one_draft_one_publishes_it() {
     let id = app.draft(&app.admin, "main", &Package::generic("demo", "1.0")).await;
     let mark = app.mark();
     let calls: Vec<_> = (0..16)
-        .map(|_| tokio::spawn(app.call("POST", &format!("{}/publish", version_path("main", &id))).token(&app.admin).json(&json!({})).send()))
+        .map(|_| {
+            tokio::spawn(app.call("POST", &format!("{}/publish", version_path("main", &id))).token(&app.admin).json(&json!({})).send())
+        })
         .collect();
     for call in calls {
         let answer = call.await.unwrap();
@@ -119,7 +121,9 @@ async fn of_many_drafts_at_one_coordinate_there_is_one() {
     }
     let request = Package::generic("demo", "1.0").draft_request();
     let calls: Vec<_> = (0..16)
-        .map(|number| tokio::spawn(app.call("POST", "/v1/repos/main/packages/versions/drafts").token(&tokens[number % 4]).json(&request).send()))
+        .map(|number| {
+            tokio::spawn(app.call("POST", "/v1/repos/main/packages/versions/drafts").token(&tokens[number % 4]).json(&request).send())
+        })
         .collect();
     let mut ids = std::collections::BTreeSet::new();
     for call in calls {

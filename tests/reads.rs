@@ -70,7 +70,10 @@ async fn held_is_blocked_released_is_byte_identical_rejected_is_blocked_for_good
         if fate == "release" {
             assert_eq!(after, before);
         } else {
-            assert!(after.iter().all(|(status, body)| (*status != 200 || !body.contains("\"demo\"")) && !body.contains("the bytes of")), "{after:?}");
+            assert!(
+                after.iter().all(|(status, body)| (*status != 200 || !body.contains("\"demo\"")) && !body.contains("the bytes of")),
+                "{after:?}"
+            );
         }
         app.store.flush_notes().await.unwrap();
         assert!(app.ask("SELECT action FROM audit").contains(&"read.blocked".to_owned()), "blocked reads leave no trace");
@@ -134,7 +137,13 @@ async fn one_range_of_any_legal_form_is_served_and_others_are_not() {
     app.published("main", &demo()).await;
     let length = BYTES.len();
     for path in [blob_path("main", &digest_of(BYTES)), "/files/main/demo/1.0/demo.bin".to_owned()] {
-        for (range, first, last) in [("bytes=0-3", 0, 3), ("bytes=4-", 4, length - 1), ("bytes=-5", length - 5, length - 1), ("bytes=0-999", 0, length - 1), ("bytes=-999", 0, length - 1)] {
+        for (range, first, last) in [
+            ("bytes=0-3", 0, 3),
+            ("bytes=4-", 4, length - 1),
+            ("bytes=-5", length - 5, length - 1),
+            ("bytes=0-999", 0, length - 1),
+            ("bytes=-999", 0, length - 1),
+        ] {
             let part = app.call("GET", &path).token(&app.admin).header("range", range).send().await.expect(206);
             assert_eq!(part.bytes, &BYTES[first..=last], "{path} {range}");
             assert_eq!(part.header("content-range"), format!("bytes {first}-{last}/{length}"));
@@ -215,7 +224,8 @@ async fn a_hold_is_in_force_for_the_very_next_request_under_load() {
             let (router, path, reader, busy) = (Arc::clone(&app.router), path.clone(), reader.clone(), Arc::clone(&busy));
             load.push(tokio::spawn(async move {
                 while busy.load(Ordering::SeqCst) {
-                    let request = http::Request::get(&path).header("authorization", format!("Bearer {reader}")).header("host", "registry.test");
+                    let request =
+                        http::Request::get(&path).header("authorization", format!("Bearer {reader}")).header("host", "registry.test");
                     let answer = router.handle(request.body(http_body_util::Full::new(bytes::Bytes::new())).unwrap()).await;
                     assert!([200, 423].contains(&answer.status().as_u16()));
                     drop(http_body_util::BodyExt::collect(answer.into_body()).await);

@@ -4,15 +4,18 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use artifortress::app::App;
 use artifortress::domain::access::Role;
 use artifortress::http::{Access, Route};
-use artifortress::app::App;
 use artifortress::routes;
 
 use crate::support::TestApp;
 
 fn matrix() -> String {
-    let mut lines: Vec<String> = routes::table().iter().map(|route| format!("{:<8} {:<6} {}", route.access().as_str(), route.method().as_str(), route.pattern())).collect();
+    let mut lines: Vec<String> = routes::table()
+        .iter()
+        .map(|route| format!("{:<8} {:<6} {}", route.access().as_str(), route.method().as_str(), route.pattern()))
+        .collect();
     lines.sort_by_key(|line| (line[16..].to_owned(), line.clone()));
     lines.iter().fold(String::new(), |mut text, line| {
         writeln!(text, "{line}").unwrap();
@@ -51,7 +54,9 @@ fn a_route_that_changes_something_is_open_to_nobody_without_credentials() {
 fn short_of(access: Access) -> Vec<(Option<&'static str>, &'static [u16])> {
     let nobody: (Option<&str>, &[u16]) = (None, &[401]);
     let stranger: (Option<&str>, &[u16]) = (Some("repo:other:admin"), &[404]);
-    let weaker = |roles: &[&'static str]| -> Vec<(Option<&'static str>, &'static [u16])> { roles.iter().map(|role| (Some(*role), [403].as_slice())).collect() };
+    let weaker = |roles: &[&'static str]| -> Vec<(Option<&'static str>, &'static [u16])> {
+        roles.iter().map(|role| (Some(*role), [403].as_slice())).collect()
+    };
     match access {
         Access::Repo(Role::Read) => vec![nobody, stranger],
         Access::Repo(Role::Write) => [vec![nobody, stranger], weaker(&["repo:main:read", "repo:main:promote"])].concat(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use artifortress::clock::FixedClock;
 use artifortress::domain::access::Role;
 use artifortress::domain::candidate::{Action, Decision, DecisionSource};
-use artifortress::domain::outbox::OutboxKind;
 use artifortress::domain::lifecycle::{HeldFrom, State, Step};
+use artifortress::domain::outbox::OutboxKind;
 use artifortress::domain::quarantine::{Ballot, QuarantineStatus};
 use artifortress::domain::repo::RepoKind;
 use artifortress::domain::time::Time;
@@ -48,7 +48,9 @@ fn open(directory: &Path) -> Result<Store> {
 }
 
 fn schema_text(connection: &Connection) -> Vec<String> {
-    let mut statement = connection.prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema WHERE name <> 'sqlite_stat1' ORDER BY name").unwrap();
+    let mut statement = connection
+        .prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema WHERE name <> 'sqlite_stat1' ORDER BY name")
+        .unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
@@ -91,7 +93,8 @@ fn check_lists(sql: &str) -> Vec<(String, Vec<String>)> {
         let (column, list) = rest.split_once(" IN (")?;
         let list = list.split_once(')')?.0;
         let plain = column.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (plain && list.contains('\'')).then(|| (column.to_owned(), list.split(',').map(|word| word.trim().trim_matches('\'').to_owned()).collect()))
+        (plain && list.contains('\''))
+            .then(|| (column.to_owned(), list.split(',').map(|word| word.trim().trim_matches('\'').to_owned()).collect()))
     });
     lists.collect()
 }
@@ -100,12 +103,14 @@ fn check_lists(sql: &str) -> Vec<(String, Vec<String>)> {
 fn every_list_of_words_in_a_check_is_the_list_of_its_enum() {
     let connection = database();
     let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql IS NOT NULL").unwrap();
-    let tables: Vec<(String, String)> = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let tables: Vec<(String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     let mut expected = enums();
     for (table, sql) in tables {
         for (column, mut words) in check_lists(&sql) {
             let key = format!("{table}.{column}");
-            let mut known = expected.remove(key.as_str()).unwrap_or_else(|| panic!("{key} has a list of words that no enum stands for here"));
+            let mut known =
+                expected.remove(key.as_str()).unwrap_or_else(|| panic!("{key} has a list of words that no enum stands for here"));
             known.sort();
             words.sort();
             assert_eq!(words, known, "{key}");
@@ -153,7 +158,8 @@ fn the_trigger_on_states_allows_exactly_the_steps_of_the_code() {
             with_package(&connection);
             insert_version(&connection, "v", *from, "published");
             let origins = HeldFrom::ALL.iter().map(|origin| Some(*origin)).chain([None]);
-            let legal = origins.flat_map(|origin| Step::ALL.iter().map(move |step| from.after(*step, origin))).any(|after| after == Some(*to));
+            let legal =
+                origins.flat_map(|origin| Step::ALL.iter().map(move |step| from.after(*step, origin))).any(|after| after == Some(*to));
             let found = outcome(connection.execute("UPDATE versions SET state = ?1 WHERE version_id = 'v'", [to.as_str()]));
             assert_eq!(found, if legal { "ok" } else { "illegal_step" }, "{from} to {to}");
         }
@@ -255,7 +261,11 @@ const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
         "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'rejected', 'publish', 'c', NULL, '[]', 1, 'ann', 2, 'bob', NULL)",
         "UPDATE quarantine_items SET status = 'released'",
     ),
-    ("quarantine_votes", "INSERT INTO quarantine_votes VALUES ('q', 'bob', 'release', NULL, 1)", "UPDATE quarantine_votes SET ballot = 'reject'"),
+    (
+        "quarantine_votes",
+        "INSERT INTO quarantine_votes VALUES ('q', 'bob', 'release', NULL, 1)",
+        "UPDATE quarantine_votes SET ballot = 'reject'",
+    ),
     ("waivers", "INSERT INTO waivers VALUES ('v', 'c', 'rule', 'q', 1)", "UPDATE waivers SET rule = 'other'"),
     (
         "audit",
@@ -286,7 +296,8 @@ fn every_table_about_a_version_is_sealed_or_written_once() {
         )
         .unwrap();
     let tables: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let known: BTreeSet<&str> = PARTS.iter().map(|(table, _)| *table).chain(WRITTEN_ONCE.iter().map(|(table, ..)| *table)).chain(["versions"]).collect();
+    let known: BTreeSet<&str> =
+        PARTS.iter().map(|(table, _)| *table).chain(WRITTEN_ONCE.iter().map(|(table, ..)| *table)).chain(["versions"]).collect();
     for table in tables {
         assert!(known.contains(table.as_str()), "{table} holds something of a version and no test says that it is sealed");
     }
@@ -298,12 +309,16 @@ fn an_item_is_resolved_once_and_its_history_stays() {
     with_package(&connection);
     insert_version(&connection, "v", State::Quarantined, "published");
     connection
-        .execute("INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)", [])
+        .execute(
+            "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)",
+            [],
+        )
         .unwrap();
     for column in ["reasons = '[1]'", "held_from = 'published'", "created_at = 2", "created_by = 'bob'", "content_digest = 'd'"] {
         assert_eq!(outcome(connection.execute(&format!("UPDATE quarantine_items SET {column}"), [])), "written_once", "{column}");
     }
-    let second = "INSERT INTO quarantine_items VALUES ('r', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)";
+    let second =
+        "INSERT INTO quarantine_items VALUES ('r', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)";
     assert!(outcome(connection.execute(second, [])).contains("UNIQUE"), "a version has two open holds");
     let resolve = "UPDATE quarantine_items SET status = 'released', resolved_at = 2, resolved_by = 'bob'";
     assert_eq!(outcome(connection.execute(resolve, [])), "ok");

@@ -37,7 +37,13 @@ fn package(package_type: &str, suffix: &str) -> Package {
     });
     let bytes = format!("{CANARY} {CANARY} {suffix}").into_bytes();
     let media_type = Some(format!("application/{CANARY}"));
-    Package { package_type: package_type.to_owned(), name, version, files: vec![(file, bytes, media_type)], manifest: Some(manifest.to_string()) }
+    Package {
+        package_type: package_type.to_owned(),
+        name,
+        version,
+        files: vec![(file, bytes, media_type)],
+        manifest: Some(manifest.to_string()),
+    }
 }
 
 async fn withhold(app: &TestApp, package_type: &'static str, suffix: &str) -> Withheld {
@@ -48,7 +54,16 @@ async fn withhold(app: &TestApp, package_type: &'static str, suffix: &str) -> Wi
     let list = app.get(&app.admin, &format!("/v1/repos/main/policy/evaluations?versionId={version_id}")).await.expect(200).json();
     let digest = digest_of(&package.files[0].1);
     let evaluation_id = text(&items(&list)[0], "evaluationId");
-    Withheld { package_type, name: package.name, version: package.version, file: package.files[0].0.clone(), version_id, quarantine_id, digest, evaluation_id }
+    Withheld {
+        package_type,
+        name: package.name,
+        version: package.version,
+        file: package.files[0].0.clone(),
+        version_id,
+        quarantine_id,
+        digest,
+        evaluation_id,
+    }
 }
 
 /// The address of a route with the parameters of its pattern replaced by those of something withheld. A parameter that nothing
@@ -81,12 +96,18 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
             Some(parameter) => match values.get(parameter) {
                 Some(choices) => choices.clone(),
                 None => {
-                    assert!(["jobId", "tokenId", "uploadId", "revision", "asset"].contains(&parameter), "{pattern}: say what {{{parameter}}} of a withheld version is");
+                    assert!(
+                        ["jobId", "tokenId", "uploadId", "revision", "asset"].contains(&parameter),
+                        "{pattern}: say what {{{parameter}}} of a withheld version is"
+                    );
                     vec![example_segment.to_owned()]
                 }
             },
         };
-        found = found.iter().flat_map(|start| choices.iter().map(move |choice| if index == 0 { choice.clone() } else { format!("{start}/{choice}") })).collect();
+        found = found
+            .iter()
+            .flat_map(|start| choices.iter().map(move |choice| if index == 0 { choice.clone() } else { format!("{start}/{choice}") }))
+            .collect();
     }
     found
 }
@@ -151,7 +172,10 @@ fn without_what_was_asked(answer: Response, address: &str) -> Response {
         body = body.replace(part, "…");
     }
     answer.bytes = body.into();
-    answer.reason = address.split(['/', '?', '&', '=']).filter(|part| part.to_lowercase().contains(CANARY)).fold(answer.reason, |text, part| text.replace(part, "…"));
+    answer.reason = address
+        .split(['/', '?', '&', '='])
+        .filter(|part| part.to_lowercase().contains(CANARY))
+        .fold(answer.reason, |text, part| text.replace(part, "…"));
     answer
 }
 
@@ -162,7 +186,11 @@ async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<Strin
             continue;
         }
         assert!(route.example().starts_with('/'), "{route:?} has no example");
-        let queries = if matches!(route.access(), Access::Repo(_) | Access::Anyone | Access::Signed) { queries(route.example(), held) } else { vec![String::new()] };
+        let queries = if matches!(route.access(), Access::Repo(_) | Access::Anyone | Access::Signed) {
+            queries(route.example(), held)
+        } else {
+            vec![String::new()]
+        };
         for address in addresses(route.pattern(), route.example(), held) {
             for query in &queries {
                 for method in ["GET", "HEAD"] {
@@ -213,13 +241,23 @@ async fn the_sweep_finds_the_canary_once_it_is_released() {
     let app = TestApp::new().await;
     let reader = app.issue("reader", &["repo:main:read"]).await;
     for package_type in ["generic", "pypi"] {
-        app.call("PUT", "/v1/repos/main/policy").token(&app.admin).header("content-type", "text/plain").body(HOLD_ALL).send().await.expect(200);
+        app.call("PUT", "/v1/repos/main/policy")
+            .token(&app.admin)
+            .header("content-type", "text/plain")
+            .body(HOLD_ALL)
+            .send()
+            .await
+            .expect(200);
         let held = withhold(&app, package_type, "free").await;
         app.vote(&app.admin, "main", &held.quarantine_id, "release").await.expect(200);
         app.run_jobs().await;
         let (_, found) = sweep(&app, &held, &reader).await;
         for surface in ["/blobs/", "/manifest", &format!("/versions/{}", held.version_id)] {
-            assert!(found.iter().any(|line| line.contains(surface)), "{package_type}: the sweep does not reach {surface}: {} finds", found.len());
+            assert!(
+                found.iter().any(|line| line.contains(surface)),
+                "{package_type}: the sweep does not reach {surface}: {} finds",
+                found.len()
+            );
         }
     }
 }
@@ -237,6 +275,7 @@ async fn a_refusal_of_what_is_held_says_why_and_none_of_its_content() {
     members.sort();
     assert_eq!(members, ["error", "message", "quarantineId", "reasons", "requestId", "status"], "{refusal}");
     let writer = app.issue("writer", &["repo:main:write"]).await;
-    let refusal: Value = app.get(&writer, &crate::support::version_path("main", &held.version_id)).await.refused(423, "quarantined_version");
+    let refusal: Value =
+        app.get(&writer, &crate::support::version_path("main", &held.version_id)).await.refused(423, "quarantined_version");
     assert!(!refusal.to_string().contains(&held.digest), "{refusal}");
 }

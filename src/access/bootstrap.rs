@@ -58,8 +58,10 @@ pub async fn bootstrap(store: &Store, directory: &Path, token_file: Option<&Path
 }
 
 fn read_token(path: &Path) -> Result<Secret> {
-    let text = std::fs::read_to_string(path).map_err(|cause| Error::internal(format!("reading the token file {}", path.display()), cause))?;
-    Secret::parse(text.trim()).ok_or_else(|| Error::internal("reading the token file", format!("{} holds no token of the form aft_…", path.display())))
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| Error::internal(format!("reading the token file {}", path.display()), cause))?;
+    Secret::parse(text.trim())
+        .ok_or_else(|| Error::internal("reading the token file", format!("{} holds no token of the form aft_…", path.display())))
 }
 
 fn write_token(path: &Path, secret: &Secret) -> Result<()> {

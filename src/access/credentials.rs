@@ -48,7 +48,12 @@ mod tests {
     fn bearer_basic_and_bare_carry_the_same_token() {
         let secret = Secret::from_random([9; 32]);
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("__token__:{}", secret.reveal()));
-        for header in [format!("Bearer {}", secret.reveal()), format!("bEaReR {}", secret.reveal()), format!("Basic {basic}"), secret.reveal().to_owned()] {
+        for header in [
+            format!("Bearer {}", secret.reveal()),
+            format!("bEaReR {}", secret.reveal()),
+            format!("Basic {basic}"),
+            secret.reveal().to_owned(),
+        ] {
             assert_eq!(token(&HeaderValue::from_str(&header).unwrap()).unwrap().digest(), secret.digest());
         }
         for header in ["Bearer x", "Basic !!!", "Basic dXNlcg==", "Digest abc", ""] {

@@ -63,7 +63,14 @@ impl Tokens {
             (Some(_), Grants { scopes: Some(_), bindings: Some(_) }) => self.bound_of(caller).await?,
         };
         let secret = Secret::from_random(self.store.clock().secret()?);
-        let new = NewToken { secret: secret.digest(), subject: request.subject, scopes: request.scopes, bounded_by, note: request.note, expires_at: Some(expires_at) };
+        let new = NewToken {
+            secret: secret.digest(),
+            subject: request.subject,
+            scopes: request.scopes,
+            bounded_by,
+            note: request.note,
+            expires_at: Some(expires_at),
+        };
         let token = self.store.write(issuer, move |tx| tx.add_token(&new)).await?;
         Ok(Issued { secret, token })
     }
@@ -167,7 +174,10 @@ fn check_grant(caller: &Caller, request: &TokenRequest) -> Result<()> {
         if runs_instance(caller) || (own && is_unscoped) {
             return Ok(());
         }
-        return Err(Error::new(Code::Forbidden, "a token without scopes carries all bindings of its subject; you may ask for one for yourself with such a token only"));
+        return Err(Error::new(
+            Code::Forbidden,
+            "a token without scopes carries all bindings of its subject; you may ask for one for yourself with such a token only",
+        ));
     };
     if scopes.is_empty() {
         return Err(Error::bad_request("scopes must name at least one scope, or be left out to carry the subject's bindings"));

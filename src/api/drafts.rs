@@ -99,7 +99,9 @@ impl EntryRequest {
                 .with("actualDigest", self.blob_digest.to_string()));
         }
         if self.media_type.as_ref().is_some_and(|text| !is_media_type(text)) {
-            return Err(Error::bad_request(format!("mediaType of {path} must look like application/zip and have at most {MEDIA_TYPE_LIMIT} characters")));
+            return Err(Error::bad_request(format!(
+                "mediaType of {path} must look like application/zip and have at most {MEDIA_TYPE_LIMIT} characters"
+            )));
         }
         let sha1 = self.checksum_sha1.map(|text| text.to_ascii_lowercase());
         if sha1.as_ref().is_some_and(|text| text.len() != SHA1_DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit())) {

@@ -7,21 +7,21 @@
 //! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
 //! 5. the role matrix in `tests/` shows the new line: review it.
 
+mod audit;
 mod blobs;
 mod drafts;
+mod evaluations;
 mod health;
+mod operations;
 mod packages;
+mod policies;
+mod quarantine;
 mod repos;
+mod search;
 mod tokens;
 mod uploads;
 mod version_wire;
 mod versions;
-mod audit;
-mod evaluations;
-mod operations;
-mod policies;
-mod quarantine;
-mod search;
 pub mod wire;
 
 use crate::app::App;
@@ -46,4 +46,3 @@ pub fn routes() -> Routes<App> {
         .join(audit::routes())
         .join(operations::routes())
 }
-

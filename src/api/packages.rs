@@ -45,8 +45,7 @@ struct ListQuery {
 async fn list(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let query: ListQuery = request.query()?;
     let limit = page_limit(query.limit)?;
-    let page =
-        app.run(move |app| app.registry.packages(&permit, query.package_type.as_ref(), limit, query.cursor.as_deref())).await?;
+    let page = app.run(move |app| app.registry.packages(&permit, query.package_type.as_ref(), limit, query.cursor.as_deref())).await?;
     Reply::ok(&PageBody::of(page, |package| PackageBody::from(&package)))
 }
 
@@ -129,7 +128,8 @@ async fn list_versions(app: Arc<App>, permit: Permit<Read>, request: Request) ->
         None => 0,
         Some(cursor) => {
             let last = items.iter().position(|item| item.version_id == cursor);
-            last.map(|index| index + 1).ok_or_else(|| Error::bad_request("the version of this cursor is not listed any more; begin again without it"))?
+            last.map(|index| index + 1)
+                .ok_or_else(|| Error::bad_request("the version of this cursor is not listed any more; begin again without it"))?
         }
     };
     let page = cut_page(items.into_iter().skip(start), limit, |item| item.version_id.to_string());

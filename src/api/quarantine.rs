@@ -159,7 +159,12 @@ struct EntryBody {
 
 impl From<&File> for EntryBody {
     fn from(file: &File) -> EntryBody {
-        EntryBody { relative_path: file.path.clone(), blob_digest: file.digest, size_bytes: file.size_bytes, media_type: file.media_type.clone() }
+        EntryBody {
+            relative_path: file.path.clone(),
+            blob_digest: file.digest,
+            size_bytes: file.size_bytes,
+            media_type: file.media_type.clone(),
+        }
     }
 }
 
@@ -196,7 +201,10 @@ async fn list_all(app: Arc<App>, signed: Signed, request: Request) -> Result<Rep
             let caller = signed.caller();
             let permits: Vec<_> = app.registry.readable_repos(caller)?.iter().filter_map(Permit::also::<Promote>).collect();
             if permits.is_empty() && !caller.identity().grants.everywhere().contains(Role::Promote) {
-                return Err(Error::new(Code::Forbidden, "this needs the role promote on at least one repo; ask its administrator for a binding or a token"));
+                return Err(Error::new(
+                    Code::Forbidden,
+                    "this needs the role promote on at least one repo; ask its administrator for a binding or a token",
+                ));
             }
             app.review.list(&permits, query.status, limit, query.cursor.as_deref())
         })

@@ -101,13 +101,19 @@ impl ChangeRequest {
     fn checked(self) -> Result<RepoChange> {
         for (member, given, kind) in [("upstreams", self.upstreams.is_some(), "remote"), ("members", self.members.is_some(), "virtual")] {
             if given {
-                return Err(Error::bad_request(format!("{member} belongs to {kind} repos, which this version does not serve; leave it out")));
+                return Err(Error::bad_request(format!(
+                    "{member} belongs to {kind} repos, which this version does not serve; leave it out"
+                )));
             }
         }
         if self.retention_days.is_some_and(|days| days > RETENTION_LIMIT_DAYS) {
             return Err(Error::bad_request(format!("retentionDays must be 0 to {RETENTION_LIMIT_DAYS}")));
         }
-        Ok(RepoChange { anonymous_read: self.anonymous_read, require_dual_control: self.require_dual_control, retention_days: self.retention_days })
+        Ok(RepoChange {
+            anonymous_read: self.anonymous_read,
+            require_dual_control: self.require_dual_control,
+            retention_days: self.retention_days,
+        })
     }
 }
 
@@ -194,7 +200,8 @@ mod tests {
     #[tokio::test]
     async fn a_scope_ends_with_its_repo_and_does_not_open_the_next_of_that_key() {
         let instance = Instance::start().await;
-        let create = async |key: &str| instance.call("POST", "/v1/repos", &instance.admin, format!("{{\"repoKey\":\"{key}\"}}")).await.status;
+        let create =
+            async |key: &str| instance.call("POST", "/v1/repos", &instance.admin, format!("{{\"repoKey\":\"{key}\"}}")).await.status;
         assert_eq!((create("team").await, create("team-2").await), (201, 201));
         let token = instance.token("robot", &["repo:team:write", "repo:team-2:read"]).await;
         let status = async |path: &str| instance.call("GET", path, &token, "").await.status;

@@ -27,11 +27,7 @@ pub(super) fn routes() -> Routes<App> {
         .get("/v1/repos/{repoKey}/uploads/{uploadId}", EXAMPLE, show)
         .patch("/v1/repos/{repoKey}/uploads/{uploadId}", EXAMPLE, append)
         .delete("/v1/repos/{repoKey}/uploads/{uploadId}", EXAMPLE, abort)
-        .post(
-            "/v1/repos/{repoKey}/uploads/{uploadId}/commit",
-            "/v1/repos/main/uploads/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/commit",
-            commit,
-        )
+        .post("/v1/repos/{repoKey}/uploads/{uploadId}/commit", "/v1/repos/main/uploads/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/commit", commit)
 }
 
 #[derive(Serialize)]
@@ -125,7 +121,11 @@ async fn append(app: Arc<App>, permit: Permit<Write>, request: Request) -> Resul
 /// The bytes of a body that must have `length_bytes`; more or fewer end in an error after those that were right.
 fn exactly(length_bytes: u64, body: Body) -> impl Stream<Item = Result<Bytes>> + Send {
     stream::try_unfold((body.into_data_stream(), length_bytes), move |(mut chunks, rest)| async move {
-        let wrong = |what: &str| Error::bad_request(format!("the body has {what} than the {length_bytes} bytes that Content-Range names; ask for the offset and go on from there"));
+        let wrong = |what: &str| {
+            Error::bad_request(format!(
+                "the body has {what} than the {length_bytes} bytes that Content-Range names; ask for the offset and go on from there"
+            ))
+        };
         match chunks.try_next().await? {
             Some(chunk) => match rest.checked_sub(u64::try_from(chunk.len()).unwrap_or(u64::MAX)) {
                 Some(rest) => Ok(Some((chunk, (chunks, rest)))),
@@ -150,9 +150,13 @@ impl Part {
     /// Reads `bytes first-last/total`, with `*` for an unknown total (RFC 9110, section 14.4), or `first-last` alone.
     fn read(header: Option<&str>) -> Result<Part> {
         let Some(text) = header else {
-            return Err(Error::bad_request("the header Content-Range is missing; send it as `bytes first-last/total`, with * for a total not known yet"));
+            return Err(Error::bad_request(
+                "the header Content-Range is missing; send it as `bytes first-last/total`, with * for a total not known yet",
+            ));
         };
-        Part::parse(text.trim()).ok_or_else(|| Error::bad_request("Content-Range must be `bytes first-last/total` with whole numbers, first <= last < total, or * as total"))
+        Part::parse(text.trim()).ok_or_else(|| {
+            Error::bad_request("Content-Range must be `bytes first-last/total` with whole numbers, first <= last < total, or * as total")
+        })
     }
 
     fn parse(text: &str) -> Option<Part> {
@@ -177,7 +181,9 @@ impl Part {
     fn check(&self, upload: &Upload) -> Result<()> {
         let Some(expected) = upload.expected_length else { return Ok(()) };
         if self.end() > expected || self.total_bytes.is_some_and(|total| total != expected) {
-            return Err(Error::bad_request(format!("Content-Range does not fit the expectedLength of {expected} bytes given at the start")));
+            return Err(Error::bad_request(format!(
+                "Content-Range does not fit the expectedLength of {expected} bytes given at the start"
+            )));
         }
         Ok(())
     }
@@ -229,8 +235,21 @@ mod tests {
         assert_eq!(Part::parse("Bytes 5-5/*"), part(5, 1, None));
         assert_eq!(Part::parse("3-7"), part(3, 5, None));
         for wrong in [
-            "", "bytes", "bytes */10", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9", "bytes=0-9/10", "items 0-9/10", "bytes +0-9/10",
-            "bytes 0-/10", "bytes -9/10", "bytes  0-9/10", "0-18446744073709551616", "0-18446744073709551615", "0-9/10",
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 5-4/10",
+            "bytes 0-10/10",
+            "bytes 0-9",
+            "bytes=0-9/10",
+            "items 0-9/10",
+            "bytes +0-9/10",
+            "bytes 0-/10",
+            "bytes -9/10",
+            "bytes  0-9/10",
+            "0-18446744073709551616",
+            "0-18446744073709551615",
+            "0-9/10",
         ] {
             assert_eq!(Part::parse(wrong), None, "{wrong}");
         }

@@ -23,7 +23,8 @@ impl DataDirectory {
         let failed = |cause: std::io::Error| Error::internal(format!("opening the data directory {}", path.display()), cause);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock_path = path.join("lock");
-        let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
+        let mut file =
+            std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
         let mut holder = String::new();
         file.read_to_string(&mut holder).map_err(failed)?;
         let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
@@ -32,7 +33,11 @@ impl DataDirectory {
             }
             Error::new(
                 Code::Unavailable,
-                format!("another artifortress (process {}) serves {}; stop it first, or give this one another --data-dir", holder.trim(), path.display()),
+                format!(
+                    "another artifortress (process {}) serves {}; stop it first, or give this one another --data-dir",
+                    holder.trim(),
+                    path.display()
+                ),
             )
         })?;
         lock.set_len(0).map_err(failed)?;

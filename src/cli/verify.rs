@@ -13,7 +13,9 @@ use crate::store::{self, CheckReport};
 
 /// Checks the database.
 pub(super) fn database(config: Config) -> ExitCode {
-    conclude(store::check(&config.data_dir), |report| format!("{} versions and {} audit rows are sound", report.versions, report.audit_rows))
+    conclude(store::check(&config.data_dir), |report| {
+        format!("{} versions and {} audit rows are sound", report.versions, report.audit_rows)
+    })
 }
 
 /// Checks the database and hashes every blob again.

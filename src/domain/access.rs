@@ -115,7 +115,10 @@ impl Caller {
         if !roles.contains(Role::Read) {
             return Err(no_such_repo());
         }
-        Err(Error::new(Code::Forbidden, format!("this needs the role {} on repo {}; ask its administrator for a binding or a token", D::ROLE, repo.key)))
+        Err(Error::new(
+            Code::Forbidden,
+            format!("this needs the role {} on repo {}; ask its administrator for a binding or a token", D::ROLE, repo.key),
+        ))
     }
 }
 
@@ -208,7 +211,12 @@ impl<D: Duty> Permit<D> {
     /// The same holder's permit for another duty, if it has the role.
     #[must_use]
     pub fn also<E: Duty>(&self) -> Option<Permit<E>> {
-        self.roles.contains(E::ROLE).then(|| Permit { caller: self.caller.clone(), repo: Arc::clone(&self.repo), roles: self.roles, duty: PhantomData })
+        self.roles.contains(E::ROLE).then(|| Permit {
+            caller: self.caller.clone(),
+            repo: Arc::clone(&self.repo),
+            roles: self.roles,
+            duty: PhantomData,
+        })
     }
 }
 

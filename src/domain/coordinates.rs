@@ -70,7 +70,11 @@ impl Coordinates {
             return format!("pkg:{}/{}@{}", self.package.package_type(), self.package.name_key(), self.version);
         };
         if !self.package.namespace_key().is_empty() {
-            let namespace = if self.package.package_type().as_str() == "npm" { format!("@{}", self.package.namespace_key()) } else { self.package.namespace_key().to_owned() };
+            let namespace = if self.package.package_type().as_str() == "npm" {
+                format!("@{}", self.package.namespace_key())
+            } else {
+                self.package.namespace_key().to_owned()
+            };
             if purl.with_namespace(namespace).is_err() {
                 return format!("pkg:{}/{}@{}", self.package.package_type(), self.package.name_key(), self.version);
             }

@@ -83,9 +83,7 @@ impl FromStr for Digest {
     /// Reads `sha256:<hex>` or the bare hex digits, in either case.
     fn from_str(text: &str) -> Result<Digest, Error> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        unhex(digits)
-            .map(Digest)
-            .ok_or_else(|| Error::bad_request("a digest must be sha256: followed by 64 hex digits"))
+        unhex(digits).map(Digest).ok_or_else(|| Error::bad_request("a digest must be sha256: followed by 64 hex digits"))
     }
 }
 

@@ -26,47 +26,175 @@ pub struct Named {
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the variants and members say what they are; the audit actions below are their contract")]
 pub enum Event {
-    TokenIssued { token_id: TokenId, subject: Subject, scopes: Option<Vec<Scope>> },
-    TokenRevoked { token_id: TokenId, subject: Subject },
-    AuthenticationFailed { reason: String, count: u64 },
-    RepoCreated { repo: RepoKey },
-    RepoUpdated { repo: RepoKey, settings: Value },
-    RepoDeleted { repo: RepoKey },
-    BindingSet { repo: RepoKey, subject: Subject, roles: Roles },
-    BindingRemoved { repo: RepoKey, subject: Subject },
-    UploadCreated { repo: RepoKey, upload_id: UploadId },
-    UploadCommitted { repo: RepoKey, upload_id: UploadId, digest: Digest, size_bytes: u64 },
-    UploadAborted { repo: RepoKey, upload_id: UploadId, reason: String },
-    UploadVerificationFailed { repo: RepoKey, upload_id: UploadId, reason: String },
-    DraftCreated { version: Named },
-    DraftReused { version: Named },
-    EntriesSet { version: Named, count: usize, first_path: String },
-    EntryRemoved { version: Named, path: String },
-    ManifestSet { version: Named, digest: Digest },
-    Published { version: Named },
-    Promoted { source: Named, target: Named, state: State },
-    Tombstoned { version: Named, reason: String },
-    Restored { version: Named },
-    Yanked { version: Named, reason: String },
-    Unyanked { version: Named },
-    ProtectionSet { version: Named, mode: String, reason: String },
-    ProtectionLifted { version: Named },
-    PolicyUpdated { repo: Option<RepoKey>, revision: u64, digest: Digest },
-    PolicyEvaluated { evaluation_id: EvaluationId, version: Named, action: Action, decision: Decision, source: DecisionSource, quarantine_id: Option<QuarantineId> },
-    PolicyDenied { evaluation_id: EvaluationId, version: Named, action: Action, reasons: Vec<Reason> },
-    PolicyTimedOut { version: Named, action: Action, timeout_ms: u64 },
-    PolicyFailed { version: Named, action: Action },
-    HoldCreated { quarantine_id: QuarantineId, version: Named, reasons: Vec<Reason> },
-    HoldVoted { quarantine_id: QuarantineId, version: Named, ballot: Ballot, comment: Option<String> },
-    HoldReleased { quarantine_id: QuarantineId, version: Named, state: State },
-    HoldRejected { quarantine_id: QuarantineId, version: Named },
-    HoldInspected { quarantine_id: QuarantineId, version: Named, path: String },
-    ReadBlocked { repo: RepoKey, resource: String, quarantine_id: Option<QuarantineId>, count: u64 },
+    TokenIssued {
+        token_id: TokenId,
+        subject: Subject,
+        scopes: Option<Vec<Scope>>,
+    },
+    TokenRevoked {
+        token_id: TokenId,
+        subject: Subject,
+    },
+    AuthenticationFailed {
+        reason: String,
+        count: u64,
+    },
+    RepoCreated {
+        repo: RepoKey,
+    },
+    RepoUpdated {
+        repo: RepoKey,
+        settings: Value,
+    },
+    RepoDeleted {
+        repo: RepoKey,
+    },
+    BindingSet {
+        repo: RepoKey,
+        subject: Subject,
+        roles: Roles,
+    },
+    BindingRemoved {
+        repo: RepoKey,
+        subject: Subject,
+    },
+    UploadCreated {
+        repo: RepoKey,
+        upload_id: UploadId,
+    },
+    UploadCommitted {
+        repo: RepoKey,
+        upload_id: UploadId,
+        digest: Digest,
+        size_bytes: u64,
+    },
+    UploadAborted {
+        repo: RepoKey,
+        upload_id: UploadId,
+        reason: String,
+    },
+    UploadVerificationFailed {
+        repo: RepoKey,
+        upload_id: UploadId,
+        reason: String,
+    },
+    DraftCreated {
+        version: Named,
+    },
+    DraftReused {
+        version: Named,
+    },
+    EntriesSet {
+        version: Named,
+        count: usize,
+        first_path: String,
+    },
+    EntryRemoved {
+        version: Named,
+        path: String,
+    },
+    ManifestSet {
+        version: Named,
+        digest: Digest,
+    },
+    Published {
+        version: Named,
+    },
+    Promoted {
+        source: Named,
+        target: Named,
+        state: State,
+    },
+    Tombstoned {
+        version: Named,
+        reason: String,
+    },
+    Restored {
+        version: Named,
+    },
+    Yanked {
+        version: Named,
+        reason: String,
+    },
+    Unyanked {
+        version: Named,
+    },
+    ProtectionSet {
+        version: Named,
+        mode: String,
+        reason: String,
+    },
+    ProtectionLifted {
+        version: Named,
+    },
+    PolicyUpdated {
+        repo: Option<RepoKey>,
+        revision: u64,
+        digest: Digest,
+    },
+    PolicyEvaluated {
+        evaluation_id: EvaluationId,
+        version: Named,
+        action: Action,
+        decision: Decision,
+        source: DecisionSource,
+        quarantine_id: Option<QuarantineId>,
+    },
+    PolicyDenied {
+        evaluation_id: EvaluationId,
+        version: Named,
+        action: Action,
+        reasons: Vec<Reason>,
+    },
+    PolicyTimedOut {
+        version: Named,
+        action: Action,
+        timeout_ms: u64,
+    },
+    PolicyFailed {
+        version: Named,
+        action: Action,
+    },
+    HoldCreated {
+        quarantine_id: QuarantineId,
+        version: Named,
+        reasons: Vec<Reason>,
+    },
+    HoldVoted {
+        quarantine_id: QuarantineId,
+        version: Named,
+        ballot: Ballot,
+        comment: Option<String>,
+    },
+    HoldReleased {
+        quarantine_id: QuarantineId,
+        version: Named,
+        state: State,
+    },
+    HoldRejected {
+        quarantine_id: QuarantineId,
+        version: Named,
+    },
+    HoldInspected {
+        quarantine_id: QuarantineId,
+        version: Named,
+        path: String,
+    },
+    ReadBlocked {
+        repo: RepoKey,
+        resource: String,
+        quarantine_id: Option<QuarantineId>,
+        count: u64,
+    },
     SearchRebuildRequested,
     SearchPaused,
     SearchResumed,
-    JobRetried { job_id: JobId },
-    JobCancelled { job_id: JobId },
+    JobRetried {
+        job_id: JobId,
+    },
+    JobCancelled {
+        job_id: JobId,
+    },
 }
 
 /// An audit row's own words; actor, time and chain are added by the store.
@@ -111,7 +239,9 @@ impl Event {
                 entry("auth.token.issued", "token", token_id, json!({"subject": subject, "scopes": scopes}))
             }
             Event::TokenRevoked { token_id, subject } => entry("auth.token.revoked", "token", token_id, json!({"subject": subject})),
-            Event::AuthenticationFailed { reason, count } => entry("auth.failed", "token", "unknown", json!({"reason": reason, "count": count})),
+            Event::AuthenticationFailed { reason, count } => {
+                entry("auth.failed", "token", "unknown", json!({"reason": reason, "count": count}))
+            }
             Event::RepoCreated { repo } => entry("repo.created", "repo", repo, json!({})),
             Event::RepoUpdated { repo, settings } => entry("repo.updated", "repo", repo, json!({"settings": settings})),
             Event::RepoDeleted { repo } => entry("repo.deleted", "repo", repo, json!({})),
@@ -172,7 +302,9 @@ impl Event {
             Event::HoldReleased { quarantine_id, version, state } => {
                 on_version("quarantine.released", version, json!({"quarantineId": quarantine_id, "state": state}))
             }
-            Event::HoldRejected { quarantine_id, version } => on_version("quarantine.rejected", version, json!({"quarantineId": quarantine_id})),
+            Event::HoldRejected { quarantine_id, version } => {
+                on_version("quarantine.rejected", version, json!({"quarantineId": quarantine_id}))
+            }
             Event::HoldInspected { quarantine_id, version, path } => {
                 on_version("quarantine.inspected", version, json!({"quarantineId": quarantine_id, "path": path}))
             }

@@ -1,9 +1,6 @@
 //! The states of a version and the steps between them. Invariant: `State::after` is the only list of legal steps;
 //! the schema's trigger repeats it and a test holds the two equal.
 
-
-
-
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident $what:literal { $($(#[$variant_doc:meta])* $variant:ident $text:literal,)+ }) => {
         $(#[$doc])*

@@ -101,7 +101,10 @@ impl FromStr for PackageType {
         if text == "versions" {
             return Err(Error::bad_request("`versions` is no package type: it is a word of the API's addresses"));
         }
-        if starts && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte)) {
+        if starts
+            && text.len() <= 32
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte))
+        {
             Ok(PackageType(text.to_owned()))
         } else {
             Err(Error::bad_request("a package type has 1 to 32 of a-z 0-9 . - and starts with a letter, such as pypi"))
@@ -262,7 +265,9 @@ pub(super) fn check_segment(member: &str, text: &str) -> Result<()> {
         return Err(Error::bad_request(format!("{member} must have 1 to {NAME_LIMIT_BYTES} bytes")));
     }
     if text == "." || text == ".." || text.contains(['/', '\\']) || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Error::bad_request(format!("{member} must have no slash, backslash, space or control character, and must not be . or ..")));
+        return Err(Error::bad_request(format!(
+            "{member} must have no slash, backslash, space or control character, and must not be . or .."
+        )));
     }
     Ok(())
 }

@@ -49,24 +49,47 @@ impl Event {
         match self {
             Event::Published { version } => of(OutboxKind::VersionPublished, version, true),
             Event::HoldCreated { version, .. } => of(OutboxKind::VersionQuarantined, version, false),
-            Event::HoldReleased { version, state, .. } => {
-                of(OutboxKind::VersionReleased, version, decide(*state) == Sight::Open)
-            }
+            Event::HoldReleased { version, state, .. } => of(OutboxKind::VersionReleased, version, decide(*state) == Sight::Open),
             Event::HoldRejected { version, .. } => of(OutboxKind::VersionRejected, version, false),
             Event::Tombstoned { version, .. } => of(OutboxKind::VersionTombstoned, version, false),
             Event::Restored { version } => of(OutboxKind::VersionRestored, version, true),
             Event::PolicyUpdated { repo, revision, .. } => {
                 Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
             }
-            Event::TokenIssued { .. } | Event::TokenRevoked { .. } | Event::AuthenticationFailed { .. } | Event::RepoCreated { .. }
-            | Event::RepoUpdated { .. } | Event::RepoDeleted { .. } | Event::BindingSet { .. } | Event::BindingRemoved { .. }
-            | Event::UploadCreated { .. } | Event::UploadCommitted { .. } | Event::UploadAborted { .. }
-            | Event::UploadVerificationFailed { .. } | Event::DraftCreated { .. } | Event::DraftReused { .. } | Event::EntriesSet { .. }
-            | Event::EntryRemoved { .. } | Event::ManifestSet { .. } | Event::Promoted { .. } | Event::Yanked { .. }
-            | Event::Unyanked { .. } | Event::ProtectionSet { .. } | Event::ProtectionLifted { .. } | Event::PolicyEvaluated { .. }
-            | Event::PolicyDenied { .. } | Event::PolicyTimedOut { .. } | Event::PolicyFailed { .. } | Event::HoldVoted { .. }
-            | Event::HoldInspected { .. } | Event::ReadBlocked { .. } | Event::SearchRebuildRequested | Event::SearchPaused
-            | Event::SearchResumed | Event::JobRetried { .. } | Event::JobCancelled { .. } => None,
+            Event::TokenIssued { .. }
+            | Event::TokenRevoked { .. }
+            | Event::AuthenticationFailed { .. }
+            | Event::RepoCreated { .. }
+            | Event::RepoUpdated { .. }
+            | Event::RepoDeleted { .. }
+            | Event::BindingSet { .. }
+            | Event::BindingRemoved { .. }
+            | Event::UploadCreated { .. }
+            | Event::UploadCommitted { .. }
+            | Event::UploadAborted { .. }
+            | Event::UploadVerificationFailed { .. }
+            | Event::DraftCreated { .. }
+            | Event::DraftReused { .. }
+            | Event::EntriesSet { .. }
+            | Event::EntryRemoved { .. }
+            | Event::ManifestSet { .. }
+            | Event::Promoted { .. }
+            | Event::Yanked { .. }
+            | Event::Unyanked { .. }
+            | Event::ProtectionSet { .. }
+            | Event::ProtectionLifted { .. }
+            | Event::PolicyEvaluated { .. }
+            | Event::PolicyDenied { .. }
+            | Event::PolicyTimedOut { .. }
+            | Event::PolicyFailed { .. }
+            | Event::HoldVoted { .. }
+            | Event::HoldInspected { .. }
+            | Event::ReadBlocked { .. }
+            | Event::SearchRebuildRequested
+            | Event::SearchPaused
+            | Event::SearchResumed
+            | Event::JobRetried { .. }
+            | Event::JobCancelled { .. } => None,
         }
     }
 }

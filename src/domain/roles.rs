@@ -139,9 +139,10 @@ impl Grants {
         let scoped = self.scopes.as_ref().map(|scopes| {
             scopes.iter().filter(|scope| scope.repo.as_ref().is_none_or(|key| key == repo)).map(|scope| scope.role).collect::<Roles>()
         });
-        let bound = self.bindings.as_ref().map(|bindings| {
-            bindings.iter().filter(|(key, _)| key == repo).fold(Roles::NONE, |set, (_, roles)| set.union(*roles))
-        });
+        let bound = self
+            .bindings
+            .as_ref()
+            .map(|bindings| bindings.iter().filter(|(key, _)| key == repo).fold(Roles::NONE, |set, (_, roles)| set.union(*roles)));
         match (scoped, bound) {
             (Some(scoped), Some(bound)) => scoped.intersection(bound),
             (Some(only), None) | (None, Some(only)) => only,

@@ -148,7 +148,10 @@ impl Body {
         let HttpLimits { body_idle_timeout_ms, body_idle_minimum_bytes, .. } = self.limits;
         Error::new(
             Code::RequestTimeout,
-            format!("the request body stopped after {} bytes: fewer than {body_idle_minimum_bytes} more came in {body_idle_timeout_ms} ms; send it again", self.received_bytes),
+            format!(
+                "the request body stopped after {} bytes: fewer than {body_idle_minimum_bytes} more came in {body_idle_timeout_ms} ms; send it again",
+                self.received_bytes
+            ),
         )
     }
 }
@@ -220,7 +223,8 @@ mod tests {
                 }
             }
         });
-        let stream = futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) });
+        let stream =
+            futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) });
         Body::new(StreamBody::new(SyncStream(Box::pin(stream))), limits())
     }
 
@@ -274,7 +278,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_body_is_the_clients_fault() {
-        let failing = StreamBody::new(futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"a"))), Err::<_, BoxError>("reset by peer".into())]));
+        let failing = StreamBody::new(futures_util::stream::iter([
+            Ok(Frame::data(Bytes::from_static(b"a"))),
+            Err::<_, BoxError>("reset by peer".into()),
+        ]));
         let error = Body::new(failing, limits()).read_bounded(10).await.unwrap_err();
         assert_eq!(error.code(), Code::BadRequest);
         assert!(!error.message().contains("reset"));

@@ -38,7 +38,11 @@ impl EntityTag {
     #[must_use]
     pub fn is_known_to(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.trim() == "*" || value.split(',').any(|tag| { let tag = tag.trim(); tag.strip_prefix("W/").unwrap_or(tag) == self.0 })
+            value.trim() == "*"
+                || value.split(',').any(|tag| {
+                    let tag = tag.trim();
+                    tag.strip_prefix("W/").unwrap_or(tag) == self.0
+                })
         })
     }
 

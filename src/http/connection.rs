@@ -120,7 +120,9 @@ impl Socket {
     /// Discards what the peer still sends until it ends, breaks, or exceeds a limit.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        let linger = self.linger.get_or_insert_with(|| Linger { deadline: Box::pin(sleep(limits.linger_timeout())), rest_bytes: limits.linger_limit_bytes });
+        let linger = self
+            .linger
+            .get_or_insert_with(|| Linger { deadline: Box::pin(sleep(limits.linger_timeout())), rest_bytes: limits.linger_limit_bytes });
         if linger.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }

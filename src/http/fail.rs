@@ -96,7 +96,8 @@ fn complete(mut reply: Reply, error: &Error) -> Reply {
         }
     }
     if reply.status == StatusCode::METHOD_NOT_ALLOWED && absent(&reply, header::ALLOW) {
-        let methods: Vec<&str> = error.members().get("allow").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let methods: Vec<&str> =
+            error.members().get("allow").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         if let Ok(value) = HeaderValue::try_from(methods.join(", ")) {
             reply = reply.with_header(header::ALLOW, value);
         }
@@ -137,7 +138,10 @@ mod tests {
     fn the_body_has_code_message_request_id_and_members_but_no_cause() {
         let (reply, body) = refused(&Error::conflict("taken").with("state", "published").because("row 7"));
         assert_eq!(reply.status(), StatusCode::CONFLICT);
-        assert_eq!(body, json!({"error": "conflict", "message": "taken", "requestId": "00000000-0000-0000-0000-000000000000", "state": "published"}));
+        assert_eq!(
+            body,
+            json!({"error": "conflict", "message": "taken", "requestId": "00000000-0000-0000-0000-000000000000", "state": "published"})
+        );
         let (_, body) = refused(&Error::conflict("taken").with("error", "other"));
         assert_eq!(body["error"], "conflict");
     }

@@ -53,7 +53,9 @@ fn json_fault(kind: &str, path: Option<&str>, fault: &serde_json::Error) -> Erro
     Error::bad_request(match fault.classify() {
         Category::Data => data_fault(kind, path, bare),
         Category::Eof => "the body ends in the middle of its JSON".to_owned(),
-        Category::Syntax | Category::Io if bare == "recursion limit exceeded" => "the JSON is nested too deeply; 127 levels are the most".to_owned(),
+        Category::Syntax | Category::Io if bare == "recursion limit exceeded" => {
+            "the JSON is nested too deeply; 127 levels are the most".to_owned()
+        }
         Category::Syntax | Category::Io => format!("the body is not valid JSON (line {}, column {}): {bare}", fault.line(), fault.column()),
     })
 }
@@ -63,7 +65,9 @@ fn data_fault(kind: &str, path: Option<&str>, text: &str) -> String {
     if let Some((name, expected)) = text.strip_prefix("unknown field ").map(split_expected) {
         let name = quoted_end(name, path);
         return match expected {
-            Some(known) if known.starts_with('`') || known.starts_with("one of") => format!("unknown {kind} {name}; known: {}", known.trim_start_matches("one of ")),
+            Some(known) if known.starts_with('`') || known.starts_with("one of") => {
+                format!("unknown {kind} {name}; known: {}", known.trim_start_matches("one of "))
+            }
             Some(_) | None => format!("unknown {kind} {name}"),
         };
     }
@@ -88,9 +92,17 @@ fn data_fault(kind: &str, path: Option<&str>, text: &str) -> String {
         return format!("{subject} is given more than once");
     }
     if let Some((found, expected)) = text.strip_prefix("unknown variant ").map(split_expected) {
-        return format!("{subject} cannot be {}; allowed: {}", shortened(found), expected.unwrap_or_default().trim_start_matches("one of "));
+        return format!(
+            "{subject} cannot be {}; allowed: {}",
+            shortened(found),
+            expected.unwrap_or_default().trim_start_matches("one of ")
+        );
     }
-    if text.contains("digit found in string") || text.contains("empty string") || text.starts_with("number too") || text.starts_with("invalid float") {
+    if text.contains("digit found in string")
+        || text.contains("empty string")
+        || text.starts_with("number too")
+        || text.starts_with("invalid float")
+    {
         return format!("{subject} must be a number in its range");
     }
     if text.starts_with("provided string was not") {
@@ -181,8 +193,14 @@ mod tests {
             (r#"{}"#, "the member `repoKey` is missing"),
             (r#"{"repoKey":"a","entries":[{}]}"#, "the member `sizeBytes` is missing in entries[0]"),
             (r#"{"repoKey":"a","repoKey":"a"}"#, "the member `repoKey` is given twice"),
-            (r#"{"repoKey":"a","ttlSeconds":"x"}"#, "the member `ttlSeconds` has the wrong type: string \"x\" where a whole number from 0 up, in its range is expected"),
-            (r#"{"repoKey":"a","ttlSeconds":-1}"#, "the member `ttlSeconds` has a value that is not allowed: integer `-1` where a whole number from 0 up, in its range is expected"),
+            (
+                r#"{"repoKey":"a","ttlSeconds":"x"}"#,
+                "the member `ttlSeconds` has the wrong type: string \"x\" where a whole number from 0 up, in its range is expected",
+            ),
+            (
+                r#"{"repoKey":"a","ttlSeconds":-1}"#,
+                "the member `ttlSeconds` has a value that is not allowed: integer `-1` where a whole number from 0 up, in its range is expected",
+            ),
             (r#"{"repoKey":"a","entries":{}}"#, "the member `entries` has the wrong type: map where a list is expected"),
             (r#"[]"#, "the body has the wrong type: a list where an object is expected"),
             (r#"7"#, "the body has the wrong type: integer `7` where an object is expected"),

@@ -20,10 +20,10 @@ pub mod route;
 pub mod router;
 pub mod server;
 
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use body::Body;
 pub use conditional::EntityTag;
 pub use fail::{Dialect, FailContext, reason_phrase};
-pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 pub use limits::HttpLimits;
 pub use reply::{Cache, Reply, ReplyBody};
 pub use request::{Head, Request};

@@ -70,7 +70,8 @@ pub fn requested(head: &Head, tag: &EntityTag, size_bytes: u64) -> Result<Option
 /// The header in the one spelling the strict parser knows: the unit is case-insensitive and numbers may have leading zeros.
 fn normalized(header: &str) -> String {
     let Some((unit, set)) = header.trim().split_once('=') else { return header.to_owned() };
-    let ranges: Vec<String> = set.split(',').map(|range| range.trim().split('-').map(without_zeros).collect::<Vec<_>>().join("-")).collect();
+    let ranges: Vec<String> =
+        set.split(',').map(|range| range.trim().split('-').map(without_zeros).collect::<Vec<_>>().join("-")).collect();
     format!("{}={}", unit.to_ascii_lowercase(), ranges.join(","))
 }
 
@@ -80,7 +81,8 @@ fn without_zeros(number: &str) -> &str {
 }
 
 fn past_the_end(what: &str, size_bytes: u64) -> Error {
-    Error::new(Code::InvalidRange, format!("{what}, but the content has {size_bytes} bytes; ask for bytes inside it")).with("sizeBytes", size_bytes)
+    Error::new(Code::InvalidRange, format!("{what}, but the content has {size_bytes} bytes; ask for bytes inside it"))
+        .with("sizeBytes", size_bytes)
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ impl Cache {
         match self {
             Cache::NoStore => HeaderValue::from_static("no-store"),
             Cache::Revalidate => HeaderValue::from_static("private, no-cache"),
-            Cache::PrivateSeconds(seconds) => HeaderValue::try_from(format!("private, max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store")),
+            Cache::PrivateSeconds(seconds) => {
+                HeaderValue::try_from(format!("private, max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store"))
+            }
             Cache::Immutable => HeaderValue::from_static("public, max-age=31536000, immutable"),
         }
     }
@@ -124,8 +126,14 @@ impl Reply {
     ///
     /// # Errors
     /// None in practice: a range is digits.
-    pub fn partial(media_type: &'static str, range: ByteRange, chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Result<Reply> {
-        Reply::stream(media_type, range.length_bytes, chunks).with_status(StatusCode::PARTIAL_CONTENT).with_text(header::CONTENT_RANGE, &range.content_range())
+    pub fn partial(
+        media_type: &'static str,
+        range: ByteRange,
+        chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> Result<Reply> {
+        Reply::stream(media_type, range.length_bytes, chunks)
+            .with_status(StatusCode::PARTIAL_CONTENT)
+            .with_text(header::CONTENT_RANGE, &range.content_range())
     }
 
     /// The reply of `build` with `tag` and `cache`, or 304 when the client of a GET or HEAD already has that content; `build` is not run then.

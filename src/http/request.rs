@@ -80,7 +80,8 @@ impl Head {
     /// # Errors
     /// `bad_request` when it is not UTF-8 or holds a control character; internal when the pattern does not name it.
     pub fn param(&self, name: &str) -> Result<String> {
-        let raw = self.raw_param(name).ok_or_else(|| Error::internal("reading a path parameter", format!("the pattern has no {{{name}}}")))?;
+        let raw =
+            self.raw_param(name).ok_or_else(|| Error::internal("reading a path parameter", format!("the pattern has no {{{name}}}")))?;
         let refuse = |why: &str| Error::bad_request(format!("the part `{name}` of the address {why}"));
         let text = percent_decode_str(raw).decode_utf8().map_err(|_| refuse("does not decode to UTF-8"))?;
         if text.chars().any(char::is_control) {

@@ -144,7 +144,9 @@ impl<A> Route<A> {
         let named = self.pattern.contains(&format!("{{{REPO_PARAM}}}"));
         match self.access {
             Access::Repo(role) if !named => Some(format!("its handler takes the role {role}, but the pattern has no {{{REPO_PARAM}}}")),
-            Access::Repo(_) | Access::Operator | Access::Signed | Access::Anyone if !self.example.starts_with('/') => Some("its example is no address".to_owned()),
+            Access::Repo(_) | Access::Operator | Access::Signed | Access::Anyone if !self.example.starts_with('/') => {
+                Some("its example is no address".to_owned())
+            }
             Access::Repo(_) | Access::Operator | Access::Signed | Access::Anyone => None,
         }
     }

@@ -114,7 +114,11 @@ impl<A: Application> Router<A> {
                 faults.push(format!("{route:?}: its example {path} does not reach it"));
             }
         }
-        if faults.is_empty() { Ok(Router { app, table, routes }) } else { Err(Error::internal("building the table of routes", faults.join("; "))) }
+        if faults.is_empty() {
+            Ok(Router { app, table, routes })
+        } else {
+            Err(Error::internal("building the table of routes", faults.join("; ")))
+        }
     }
 
     /// Every route.
@@ -217,7 +221,9 @@ impl<A> std::fmt::Debug for Router<A> {
 fn refuse_other_sites(head: &Head) -> Result<()> {
     let reads = matches!(*head.method(), Method::GET | Method::HEAD);
     match head.header_text(SEC_FETCH_SITE) {
-        Some("cross-site" | "same-site") if !reads => Err(Error::new(Code::Forbidden, "a page of another site may not change anything here")),
+        Some("cross-site" | "same-site") if !reads => {
+            Err(Error::new(Code::Forbidden, "a page of another site may not change anything here"))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -230,7 +236,10 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
 /// What every response carries.
 fn finish(reply: Reply, method: &Method, request_id: RequestId) -> Response<ReplyBody> {
     let id = HeaderValue::try_from(request_id.to_string()).unwrap_or(HeaderValue::from_static("-"));
-    reply.with_header(X_REQUEST_ID, id).with_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")).into_response(method, request_id)
+    reply
+        .with_header(X_REQUEST_ID, id)
+        .with_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+        .into_response(method, request_id)
 }
 
 /// The line of the access log for one request; written when it is dropped, so also for clients that left.
@@ -253,7 +262,14 @@ impl<A: Application> Line<A> {
 impl<A: Application> Drop for Line<A> {
     fn drop(&mut self) {
         let elapsed_ms = self.app.clock().now().unix_ms().saturating_sub(self.began.unix_ms()).max(0);
-        let served = Served { method: &self.method, pattern: self.pattern, status: self.status, elapsed_ms, request_id: self.request_id, subject: &self.subject };
+        let served = Served {
+            method: &self.method,
+            pattern: self.pattern,
+            status: self.status,
+            elapsed_ms,
+            request_id: self.request_id,
+            subject: &self.subject,
+        };
         let status = served.status.as_ref().map_or("client left", StatusCode::as_str);
         tracing::info!(target: "artifortress::access", method = %served.method, route = served.pattern, status, ms = elapsed_ms, request_id = %served.request_id, subject = served.subject);
         self.app.served(&served);

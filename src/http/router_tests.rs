@@ -31,7 +31,12 @@ impl Application for App {
             Some(text) => Some(text.strip_prefix("Bearer ").and_then(|scope| scope.parse::<Scope>().ok()).ok_or_else(unauthorized)?),
         };
         let identity = match token {
-            None => Identity { subject: Subject::anonymous(), token_id: None, expires_at: None, grants: Grants { scopes: None, bindings: Some(vec![]) } },
+            None => Identity {
+                subject: Subject::anonymous(),
+                token_id: None,
+                expires_at: None,
+                grants: Grants { scopes: None, bindings: Some(vec![]) },
+            },
             Some(scope) => Identity {
                 subject: "alice".parse()?,
                 token_id: Some(TokenId::new(uuid::Uuid::nil())),
@@ -119,7 +124,9 @@ async fn operate(_app: Arc<App>, _operator: Operator, _request: Request) -> Resu
 }
 
 fn shouting(error: &Error, _context: &FailContext<'_>) -> Reply {
-    Reply::bytes("text/plain", error.code().as_str().to_uppercase()).with_status(fail::status(error)).with_reason(fail::reason_phrase("held for review"))
+    Reply::bytes("text/plain", error.code().as_str().to_uppercase())
+        .with_status(fail::status(error))
+        .with_reason(fail::reason_phrase("held for review"))
 }
 
 fn table() -> Routes<App> {
@@ -161,7 +168,8 @@ impl Seen {
     /// The answer without what differs between any two requests.
     fn without_ids(&self) -> (u16, Vec<String>, String) {
         let id = self.headers["x-request-id"].to_str().unwrap();
-        let mut headers: Vec<_> = self.headers.iter().filter(|(name, _)| *name != "x-request-id").map(|(name, value)| format!("{name}: {value:?}")).collect();
+        let mut headers: Vec<_> =
+            self.headers.iter().filter(|(name, _)| *name != "x-request-id").map(|(name, value)| format!("{name}: {value:?}")).collect();
         headers.sort();
         (self.status, headers, self.body.replace(id, "ID"))
     }
@@ -275,11 +283,15 @@ async fn a_panic_is_a_500_that_tells_nothing_and_the_next_request_is_answered() 
 async fn bodies_and_queries_are_refused_by_name() {
     let router = router(HttpLimits { json_limit_bytes: 30, ..HttpLimits::default() });
     assert_eq!(call(&router, "POST", "/v1/echo", &[], r#"{"word":"a"}"#).await.body, r#"{"word":"a"}"#);
-    assert!(call(&router, "POST", "/v1/echo", &[], r#"{"wrd":"a"}"#).await.json()["message"].as_str().unwrap().contains("unknown member `wrd`"));
+    assert!(
+        call(&router, "POST", "/v1/echo", &[], r#"{"wrd":"a"}"#).await.json()["message"].as_str().unwrap().contains("unknown member `wrd`")
+    );
     let large = call(&router, "POST", "/v1/echo", &[], r#"{"word":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#).await;
     assert_eq!((large.status, large.json()["limit"].as_u64()), (413, Some(30)));
     assert_eq!(call(&router, "GET", "/v1/find?word=b%20c", &[], "").await.body, r#"{"word":"b c"}"#);
-    assert!(call(&router, "GET", "/v1/find?word=b&x=1", &[], "").await.json()["message"].as_str().unwrap().contains("unknown parameter `x`"));
+    assert!(
+        call(&router, "GET", "/v1/find?word=b&x=1", &[], "").await.json()["message"].as_str().unwrap().contains("unknown parameter `x`")
+    );
 }
 
 #[tokio::test]
@@ -328,10 +340,19 @@ fn a_faulty_table_is_refused_with_every_fault() {
     async fn write(_app: Arc<App>, _permit: Permit<Write>, _request: Request) -> Result<Reply> {
         Ok(Reply::no_content())
     }
-    let routes = table().put("/x/{name}", "/x/a", write).get("/tagged", "/tagged", tagged).get("/y", "/elsewhere", tagged).get("/z/{a}{b}", "/z/1", tagged);
+    let routes = table().put("/x/{name}", "/x/a", write).get("/tagged", "/tagged", tagged).get("/y", "/elsewhere", tagged).get(
+        "/z/{a}{b}",
+        "/z/1",
+        tagged,
+    );
     let app = Arc::clone(router(HttpLimits::default()).app());
     let cause = Router::new(app, routes).unwrap_err().cause().unwrap().to_string();
-    for part in ["PUT /x/{name} (write): its handler takes", "GET /tagged (anyone): there are two", "GET /y (anyone): its example /elsewhere", "/z/{a}{b}: "] {
+    for part in [
+        "PUT /x/{name} (write): its handler takes",
+        "GET /tagged (anyone): there are two",
+        "GET /y (anyone): its example /elsewhere",
+        "/z/{a}{b}: ",
+    ] {
         assert!(cause.contains(part), "{part} in {cause}");
     }
 }

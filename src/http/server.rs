@@ -52,7 +52,8 @@ impl<A: Application> Server<A> {
     pub fn new(router: Arc<Router<A>>, listeners: Vec<TcpListener>) -> Server<A> {
         let connections = router.app().limits().max_connections.saturating_add(listeners.len().saturating_sub(1));
         let slots = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let shared = Shared { router, slots, connections: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let shared =
+            Shared { router, slots, connections: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
         Server { shared: Arc::new(shared), listeners }
     }
 

@@ -143,7 +143,14 @@ async fn a_client_that_never_stops_sending_is_cut_at_the_limit() {
     let mut stream = running.connect().await;
     stream.write_all(b"PUT /v1/repos/closed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
     let piece = vec![b'f'; 100_000];
-    let cut = within(async { loop { if let Err(cause) = stream.write_all(&piece).await { break cause; } } }).await;
+    let cut = within(async {
+        loop {
+            if let Err(cause) = stream.write_all(&piece).await {
+                break cause;
+            }
+        }
+    })
+    .await;
     assert!([io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe].contains(&cut.kind()), "{cut}");
 }
 
@@ -166,7 +173,10 @@ async fn a_client_that_waits_for_100_is_answered_without_sending_its_body() {
 async fn a_body_that_stops_is_answered_with_408() {
     let running = start(HttpLimits { body_idle_timeout_ms: 200, linger_timeout_ms: 100, ..HttpLimits::default() }).await;
     let mut stream = running.connect().await;
-    stream.write_all(b"PUT /v1/repos/closed HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer repo:*:admin\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
+    stream
+        .write_all(b"PUT /v1/repos/closed HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer repo:*:admin\r\nContent-Length: 100\r\n\r\nabc")
+        .await
+        .unwrap();
     let text = to_end(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 408") && text.contains("request_timeout"), "{text}");
 }

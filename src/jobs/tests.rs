@@ -8,9 +8,9 @@ use super::*;
 use crate::clock::{Clock as _, FixedClock};
 use crate::domain::access::{Caller, Grants, Identity, Operator, Permit, Promote, Read, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
+use crate::domain::coordinates::Coordinates;
 use crate::domain::event::Event;
 use crate::domain::id::{RequestId, TokenId, VersionId};
-use crate::domain::coordinates::Coordinates;
 use crate::domain::name::{PackageName, PackageType};
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
@@ -47,7 +47,8 @@ impl World {
         let caller = Caller::new(Arc::new(identity), RequestId::new(clock.uuid()));
         let operator = Operator::new(caller.clone()).unwrap();
         let proof = operator.clone();
-        let create = move |tx: &mut crate::store::Write<'_>| tx.create_repo(&proof, &"main".parse()?, RepoKind::Local, &RepoSettings::default());
+        let create =
+            move |tx: &mut crate::store::Write<'_>| tx.create_repo(&proof, &"main".parse()?, RepoKind::Local, &RepoSettings::default());
         let repo: Repo = store.write(&operator, create).await.unwrap();
         let permit = caller.permit(&Arc::new(repo)).unwrap();
         let blobs = Blobs::open_dir(directory.path()).unwrap();
@@ -92,13 +93,8 @@ impl World {
 
     pub(super) async fn admit(&self, id: VersionId, action: Action) {
         let dossier = self.store.author(&self.permit).unwrap().dossier(&id).unwrap();
-        let question = Question {
-            action,
-            subject: "alice".parse().unwrap(),
-            roles: self.permit.roles(),
-            asked_at: self.clock.now(),
-            hint: None,
-        };
+        let question =
+            Question { action, subject: "alice".parse().unwrap(), roles: self.permit.roles(), asked_at: self.clock.now(), hint: None };
         let verdict = engine().evaluate(&[], &dossier.into_candidate(question)).unwrap();
         let permit = self.permit.clone();
         let admission = self.store.write(&self.permit, move |tx| tx.admit(&permit, &verdict)).await.unwrap();
@@ -165,7 +161,8 @@ impl World {
 
     /// Adds a job as only a damaged or foreign program would.
     pub(super) fn insert_job(&self, subject_id: &str) {
-        let insert = "INSERT INTO jobs (job_id, kind, subject_id, expectation, state, attempts, max_attempts, due_at, created_at, updated_at)
+        let insert =
+            "INSERT INTO jobs (job_id, kind, subject_id, expectation, state, attempts, max_attempts, due_at, created_at, updated_at)
                       VALUES ('0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c99', 'search_index', ?1, 'visible', 'pending', 0, 5, 0, 0, 0)";
         self.raw().execute(insert, params![subject_id]).unwrap();
     }
@@ -181,7 +178,8 @@ impl World {
 async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     let world = World::new().await;
     let token = world.operator.caller().identity().token_id.unwrap();
-    let insert = "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
+    let insert =
+        "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
     world.raw().execute(insert, params![token.to_string()]).unwrap();
     let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
     assert!(jobs.is_running());

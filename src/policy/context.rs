@@ -81,7 +81,8 @@ fn context(facts: &Facts) -> Result<Context, Cause> {
 }
 
 fn package(facts: &PackageFacts) -> Built {
-    let PackageFacts { package_type, namespace, name, version, version_key, purl, name_as_written, namespace_as_written, distribution } = facts;
+    let PackageFacts { package_type, namespace, name, version, version_key, purl, name_as_written, namespace_as_written, distribution } =
+        facts;
     record([
         ("type", text(package_type)),
         ("namespace", text(namespace)),

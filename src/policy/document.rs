@@ -92,7 +92,9 @@ fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validato
     };
     if let Some(extra) = statements.get(RULE_LIMIT) {
         let fault = Found::at(extra.start, format!("the policy has more than {RULE_LIMIT} rules"));
-        reading.faults.push(fault.helped("join rules that decide alike, for instance with a set: [\"a\", \"b\"].contains(context.package.name)"));
+        reading
+            .faults
+            .push(fault.helped("join rules that decide alike, for instance with a set: [\"a\", \"b\"].contains(context.package.name)"));
     }
     for statement in statements.iter().take(RULE_LIMIT) {
         if reading.faults.len() >= FAULT_LIMIT {

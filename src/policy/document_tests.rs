@@ -46,7 +46,10 @@ fn a_rule_of_the_contract_is_accepted_and_described() {
     let document = check(text).unwrap();
     assert_eq!(document.text(), text);
     let [cooldown, observed] = document.rules() else { panic!("{:?}", document.rules()) };
-    assert_eq!((cooldown.id.as_str(), cooldown.decision, cooldown.mode, cooldown.line), ("cooldown", Decision::Quarantine, Mode::Enforce, 3));
+    assert_eq!(
+        (cooldown.id.as_str(), cooldown.decision, cooldown.mode, cooldown.line),
+        ("cooldown", Decision::Quarantine, Mode::Enforce, 3)
+    );
     assert_eq!(cooldown.message, "published less than 7 days ago");
     assert_eq!((observed.id.as_str(), observed.decision, observed.mode, observed.line), ("b", Decision::Deny, Mode::Observe, 6));
     assert!(check("").unwrap().rules().is_empty());
@@ -75,7 +78,12 @@ fn a_place_is_counted_in_characters_and_survives_what_stands_before() {
 
 #[test]
 fn names_of_actions_groups_and_types_are_checked() {
-    assert_fault("@id(\"a\") forbid (principal, action == Action::\"publsh\", resource);", (1, 39), "unrecognized action", "Action::\"publish\"");
+    assert_fault(
+        "@id(\"a\") forbid (principal, action == Action::\"publsh\", resource);",
+        (1, 39),
+        "unrecognized action",
+        "Action::\"publish\"",
+    );
     assert_fault("@id(\"a\") forbid (principal in Group::\"amdin\", action, resource);", (1, 31), "Group::\"amdin\"", "\"admin\"");
     assert_fault("@id(\"a\") forbid (principal, action, resource is Repos);", (1, 49), "`Repos`", "`Repo`");
 }

@@ -51,7 +51,13 @@ fn without_a_policy_everything_is_allowed_by_default() {
 #[test]
 fn every_rule_that_fires_is_a_reason_and_the_strictest_decides() {
     let quarantine = "@decision(\"quarantine\")";
-    let repo = [rule("q2", quarantine, "true"), rule("d2", "", "true"), rule("not", "", "!context.hosted"), rule("q1", quarantine, "true"), rule("d1", "", "true")];
+    let repo = [
+        rule("q2", quarantine, "true"),
+        rule("d2", "", "true"),
+        rule("not", "", "!context.hosted"),
+        rule("q1", quarantine, "true"),
+        rule("d1", "", "true"),
+    ];
     let policies = [policy(PolicyLevel::Repo, &repo.concat()), policy(PolicyLevel::Instance, &rule("z", quarantine, "true"))];
     let verdict = engine().evaluate(&policies, &demo()).unwrap();
     assert_eq!((verdict.decision(), verdict.source()), (Decision::Deny, DecisionSource::Policy));
@@ -76,7 +82,12 @@ fn a_rule_in_observe_mode_is_recorded_and_decides_nothing() {
 
 #[test]
 fn a_waiver_drops_the_hold_of_that_rule_only_and_never_a_denial() {
-    let text = [rule("hold", "@decision(\"quarantine\")", "true"), rule("other", "@decision(\"quarantine\")", "true"), rule("no", "", "context.package.name == \"bad\"")].concat();
+    let text = [
+        rule("hold", "@decision(\"quarantine\")", "true"),
+        rule("other", "@decision(\"quarantine\")", "true"),
+        rule("no", "", "context.package.name == \"bad\""),
+    ]
+    .concat();
     let mut held = demo();
     held.waived_rules = vec!["hold".to_owned(), "no".to_owned()];
     let verdict = ask(&text, &held);
@@ -147,7 +158,10 @@ fn another_spelling_of_a_name_cannot_dodge_a_rule() {
 
 #[test]
 fn facts_of_the_manifest_reach_the_rules() {
-    let npm = with_manifest(candidate("npm", "demo", "1.0.0"), r#"{"license":"GPL-3.0","scripts":{"postinstall":"x"},"dependencies":{"@Scope/Left":"1"}}"#);
+    let npm = with_manifest(
+        candidate("npm", "demo", "1.0.0"),
+        r#"{"license":"GPL-3.0","scripts":{"postinstall":"x"},"dependencies":{"@Scope/Left":"1"}}"#,
+    );
     assert!(fires("context.licenses.copyleft && context.licenses.ids.contains(\"GPL-3.0-only\") && !context.licenses.unknown", &npm));
     assert!(fires("context.manifest.installScripts && context.requires.contains(\"@scope/left\") && context.requiresCount == 1", &npm));
     assert!(fires("!context.manifest.present && context.licenses.unknown && context.requires.isEmpty()", &demo()));
@@ -176,7 +190,10 @@ fn a_verdict_is_bound_to_content_policy_and_moment() {
     let policies = [policy(PolicyLevel::Repo, &rule("r", "", "true"))];
     let verdict = engine().evaluate(&policies, &asked).unwrap();
     assert_eq!(verdict.content_digest(), asked.content_digest());
-    assert_eq!((verdict.action(), verdict.repo(), verdict.version_id(), verdict.evaluated_at()), (Action::Publish, &asked.repo, asked.version_id, asked.asked_at));
+    assert_eq!(
+        (verdict.action(), verdict.repo(), verdict.version_id(), verdict.evaluated_at()),
+        (Action::Publish, &asked.repo, asked.version_id, asked.asked_at)
+    );
     assert_eq!(verdict.policy_digest(), policy_digest(&policies));
     assert_eq!(verdict.input_digest(), Digest::of(verdict.input().as_bytes()));
     assert!(verdict.engine_version().starts_with("cedar-4."));
@@ -186,7 +203,12 @@ fn a_verdict_is_bound_to_content_policy_and_moment() {
 fn the_policy_digest_depends_on_level_and_text_but_not_on_order() {
     let (instance, repo) = (policy(PolicyLevel::Instance, ""), policy(PolicyLevel::Repo, "// x"));
     let moved = (PolicyLevel::Repo, Arc::clone(&instance.1));
-    let digests = [policy_digest(&[]), policy_digest(std::slice::from_ref(&instance)), policy_digest(&[moved]), policy_digest(&[instance.clone(), repo.clone()])];
+    let digests = [
+        policy_digest(&[]),
+        policy_digest(std::slice::from_ref(&instance)),
+        policy_digest(&[moved]),
+        policy_digest(&[instance.clone(), repo.clone()]),
+    ];
     for (index, digest) in digests.iter().enumerate() {
         assert!(!digests[..index].contains(digest));
     }
@@ -226,7 +248,11 @@ impl Engine for Refusing {
     }
 
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> crate::error::Result<Verdict> {
-        if candidate.action == Action::Publish { Err(crate::error::Error::new(Code::PolicyError, "refused")) } else { self.0.evaluate(policies, candidate) }
+        if candidate.action == Action::Publish {
+            Err(crate::error::Error::new(Code::PolicyError, "refused"))
+        } else {
+            self.0.evaluate(policies, candidate)
+        }
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> crate::error::Result<super::Outcome> {

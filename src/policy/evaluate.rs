@@ -16,9 +16,12 @@ const HINT_RULE: &str = "hint";
 
 /// A `policy_error` about `what`; the cause is for the log.
 pub(super) fn failure(what: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(Code::PolicyError, format!("the policy could not be evaluated for {what}, so nothing was changed; an administrator finds the cause in the log"))
-        .with("failClosed", true)
-        .because(cause)
+    Error::new(
+        Code::PolicyError,
+        format!("the policy could not be evaluated for {what}, so nothing was changed; an administrator finds the cause in the log"),
+    )
+    .with("failClosed", true)
+    .because(cause)
 }
 
 /// Which list a fired rule goes to.
@@ -86,7 +89,10 @@ fn fired<'a>(input: &Input, (request, entities): &(Request, Entities), document:
             (CedarDecision::Deny, Some(rule)) => rules.push(rule),
             (CedarDecision::Allow, None) => {}
             (CedarDecision::Deny, None) | (CedarDecision::Allow, Some(_)) => {
-                return Err(failure(&input.context.package.purl, format!("the engine gave the policy {id} as the reason of the opposite decision")));
+                return Err(failure(
+                    &input.context.package.purl,
+                    format!("the engine gave the policy {id} as the reason of the opposite decision"),
+                ));
             }
         }
     }

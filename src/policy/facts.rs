@@ -71,8 +71,7 @@ pub(super) struct FileFacts {
 impl Facts {
     /// Gathers the facts of one candidate at the moment it is asked about.
     pub(super) fn of(candidate: &Candidate) -> Facts {
-        let (licenses, manifest, requires) =
-            manifest::read(candidate.coordinates.package().package_type(), candidate.manifest.as_ref());
+        let (licenses, manifest, requires) = manifest::read(candidate.coordinates.package().package_type(), candidate.manifest.as_ref());
         let Requires { names, count, complete } = requires;
         let born = candidate.published_upstream_at.unwrap_or(candidate.first_seen_at);
         let age_seconds = candidate.asked_at.seconds_since(born);

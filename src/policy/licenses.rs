@@ -214,14 +214,33 @@ mod tests {
 
     #[test]
     fn full_names_and_unmistakable_short_ones_are_understood() {
-        for (text, id) in [("MIT License", "MIT"), ("apache license 2.0", "Apache-2.0"), ("Apache 2.0", "Apache-2.0"), ("GPLv3", "GPL-3.0-only"), ("mit", "MIT")] {
+        for (text, id) in [
+            ("MIT License", "MIT"),
+            ("apache license 2.0", "Apache-2.0"),
+            ("Apache 2.0", "Apache-2.0"),
+            ("GPLv3", "GPL-3.0-only"),
+            ("mit", "MIT"),
+        ] {
             assert_eq!(ids(&facts(&[text], &[])), [id], "{text}");
         }
     }
 
     #[test]
     fn what_names_no_licence_exactly_is_unknown() {
-        for text in ["BSD", "GPL", "gnu gpl v2", "Proprietary", "UNLICENSED", "SEE LICENSE IN LICENSE", "MIT AND", "MIT or what", "(", "+", &"(".repeat(5000), ""] {
+        for text in [
+            "BSD",
+            "GPL",
+            "gnu gpl v2",
+            "Proprietary",
+            "UNLICENSED",
+            "SEE LICENSE IN LICENSE",
+            "MIT AND",
+            "MIT or what",
+            "(",
+            "+",
+            &"(".repeat(5000),
+            "",
+        ] {
             let facts = facts(&[text], &[]);
             assert!(facts.unknown && facts.declared && !facts.osi_approved && facts.ids.is_empty(), "{text}: {facts:?}");
         }

@@ -20,8 +20,18 @@ const LIST_LIMIT: usize = 256;
 
 const DEPENDENCY_MEMBERS: &[&str] = &["dependencies", "optionalDependencies", "peerDependencies", "deps"];
 const REQUIREMENT_MEMBERS: &[&str] = &["requires_dist", "Requires-Dist"];
-const OTHER_MEMBERS: &[&str] =
-    &["license_expression", "License-Expression", "license", "License", "licenses", "classifiers", "Classifier", "scripts", "gypfile", "hasInstallScript"];
+const OTHER_MEMBERS: &[&str] = &[
+    "license_expression",
+    "License-Expression",
+    "license",
+    "License",
+    "licenses",
+    "classifiers",
+    "Classifier",
+    "scripts",
+    "gypfile",
+    "hasInstallScript",
+];
 
 /// The manifest itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,7 +276,10 @@ mod tests {
         assert_eq!(names("npm", npm), ["@scope/pkg", "left", "peer"]);
         let python = r#"{"requires_dist":["Foo_Bar[extra]>=1 ; python_version<'4'","  zope.interface (>1)","a"]}"#;
         assert_eq!(names("pypi", python), ["a", "foo-bar", "zope-interface"]);
-        assert_eq!(names("cargo", r#"{"deps":[{"name":"serde_json"},{"name":"alias","package":"Real"}]}"#), ["alias", "real", "serde-json"]);
+        assert_eq!(
+            names("cargo", r#"{"deps":[{"name":"serde_json"},{"name":"alias","package":"Real"}]}"#),
+            ["alias", "real", "serde-json"]
+        );
         assert_eq!(names("generic", r#"{"dependencies":["One",{"name":"two"}]}"#), ["one", "two"]);
     }
 
@@ -282,7 +295,8 @@ mod tests {
 
     #[test]
     fn strange_types_are_unknown_and_never_an_error() {
-        let (licenses, manifest, requires) = read_json("npm", r#"{"license":7,"dependencies":"x","deps":[1,{"name":2},null],"requires_dist":{"a":1},"scripts":[]}"#);
+        let (licenses, manifest, requires) =
+            read_json("npm", r#"{"license":7,"dependencies":"x","deps":[1,{"name":2},null],"requires_dist":{"a":1},"scripts":[]}"#);
         assert!(licenses.unknown && licenses.declared);
         assert!(manifest.readable && !manifest.install_scripts);
         assert!(!requires.complete);

@@ -24,12 +24,12 @@ mod verdict;
 
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
-pub use fault::Fault;
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
+pub use fault::Fault;
 pub use manifest::REQUIRES_LIMIT;
 pub use rule::{Mode, Rule};
 pub use schema::SCHEMA;
-pub use verdict::{Outcome, PolicyInForce, Verdict, policy_digest, digest_of_policies};
+pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_digest};
 
 #[cfg(test)]
 mod document_tests;

@@ -35,7 +35,14 @@ const CONDITIONS: &[&str] = &[
 
 fn any_candidate() -> impl Strategy<Value = Candidate> {
     let names = prop_oneof!["[a-zA-Z0-9][a-zA-Z0-9._-]{0,20}[a-z0-9]", "\\PC{1,30}"];
-    let files = proptest::collection::vec((0_u32..6, prop_oneof![Just("exe"), Just("tar.gz"), Just("Ünï"), Just("x")], prop_oneof![Just(u64::MAX), any::<u64>(), 0_u64..5000]), 0..6);
+    let files = proptest::collection::vec(
+        (
+            0_u32..6,
+            prop_oneof![Just("exe"), Just("tar.gz"), Just("Ünï"), Just("x")],
+            prop_oneof![Just(u64::MAX), any::<u64>(), 0_u64..5000],
+        ),
+        0..6,
+    );
     let manifest = prop_oneof![
         Just(None),
         Just(Some(r#"{"license":"MIT","dependencies":{"left-pad":"1"}}"#.to_owned())),
@@ -63,7 +70,8 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
                 .collect();
             candidate.action = Action::ALL[action];
             candidate.repo_kind = RepoKind::ALL[kind];
-            candidate.roles = Role::ALL.iter().enumerate().filter(|(bit, _)| roles & (1 << bit) != 0).map(|(_, role)| *role).collect::<Roles>();
+            candidate.roles =
+                Role::ALL.iter().enumerate().filter(|(bit, _)| roles & (1 << bit) != 0).map(|(_, role)| *role).collect::<Roles>();
             candidate.upstream = upstream;
             candidate.first_seen_at = Time::from_unix_ms(seen);
             candidate.asked_at = Time::from_unix_ms(asked);

@@ -65,7 +65,10 @@ pub(super) fn read<'a>(
         }
     }
     if id.is_none() && !statement.annotations.iter().any(|(name, _)| name == "id") {
-        faults.push(Found::at(statement.effect, "this rule has no @id").helped("write @id(\"a-short-name\") before forbid; it is shown when the rule fires"));
+        faults.push(
+            Found::at(statement.effect, "this rule has no @id")
+                .helped("write @id(\"a-short-name\") before forbid; it is shown when the rule fires"),
+        );
     }
     if faults.len() > before {
         return None;
@@ -82,7 +85,10 @@ type Checked<T> = Result<T, (String, String)>;
 fn check_id(id: &str) -> Checked<()> {
     let legal = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if id.is_empty() || id.len() > ID_LIMIT_BYTES || !legal {
-        return Err(("this @id is not well formed".to_owned(), format!("an id has 1 to {ID_LIMIT_BYTES} of A-Z a-z 0-9 . _ -, such as @id(\"cooldown\")")));
+        return Err((
+            "this @id is not well formed".to_owned(),
+            format!("an id has 1 to {ID_LIMIT_BYTES} of A-Z a-z 0-9 . _ -, such as @id(\"cooldown\")"),
+        ));
     }
     if RESERVED_IDS.contains(&id) {
         return Err((format!("the id {id} is the server's own"), "choose another id".to_owned()));
@@ -94,14 +100,23 @@ fn read_decision(value: &str) -> Checked<Decision> {
     match value {
         "deny" => Ok(Decision::Deny),
         "quarantine" => Ok(Decision::Quarantine),
-        "allow" => Err(("a rule cannot allow".to_owned(), "everything is allowed that no rule forbids; write the exception as unless { … }".to_owned())),
-        _ => Err((format!("the decision {} is unknown", shown(value)), suggestion(value, &["deny", "quarantine"], "write @decision(\"deny\") or @decision(\"quarantine\")"))),
+        "allow" => Err((
+            "a rule cannot allow".to_owned(),
+            "everything is allowed that no rule forbids; write the exception as unless { … }".to_owned(),
+        )),
+        _ => Err((
+            format!("the decision {} is unknown", shown(value)),
+            suggestion(value, &["deny", "quarantine"], "write @decision(\"deny\") or @decision(\"quarantine\")"),
+        )),
     }
 }
 
 fn read_mode(value: &str) -> Checked<Mode> {
     value.parse().map_err(|_| {
-        (format!("the mode {} is unknown", shown(value)), suggestion(value, &["enforce", "observe"], "write @mode(\"enforce\") or @mode(\"observe\")"))
+        (
+            format!("the mode {} is unknown", shown(value)),
+            suggestion(value, &["enforce", "observe"], "write @mode(\"enforce\") or @mode(\"observe\")"),
+        )
     })
 }
 

@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn depth_counts_brackets_chains_and_what_is_inside_them_but_not_siblings() {
-        let deep = |condition: &str| statements(&format!("forbid (principal, action, resource) when {{ {condition} }};"))[0].too_deep.is_some();
+        let deep =
+            |condition: &str| statements(&format!("forbid (principal, action, resource) when {{ {condition} }};"))[0].too_deep.is_some();
         assert!(deep(&"(".repeat(300)));
         assert!(deep(&"true || ".repeat(300)));
         assert!(deep(&format!("context{}", ".a".repeat(300))));

@@ -64,7 +64,13 @@ impl Review {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn list(&self, permits: &[Permit<Promote>], status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<ListedHold>> {
+    pub fn list(
+        &self,
+        permits: &[Permit<Promote>],
+        status: Option<QuarantineStatus>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ListedHold>> {
         self.store.review_many(permits, status, limit, cursor)
     }
 
@@ -89,7 +95,8 @@ impl Review {
         let (named, file) = hop::run(move || {
             let view = store.review(&asked)?;
             let release = view.release(&view.item(&id)?.version_id)?;
-            let named = Named { repo: release.version.repo.clone(), version_id: release.version.id, purl: release.version.coordinates.purl() };
+            let named =
+                Named { repo: release.version.repo.clone(), version_id: release.version.id, purl: release.version.coordinates.purl() };
             let file = release.file(&wanted).ok_or_else(|| Error::not_found(format!("file {wanted} of quarantine item {id}")))?;
             Ok((named, file))
         })

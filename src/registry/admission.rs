@@ -95,7 +95,8 @@ impl Registry {
                 let (version, reused) = tx.draft(&writing, &deposit.coordinates)?;
                 let id = version.id;
                 let named = tx.put_entries(&writing, &id, &deposit.entries)?;
-                let event = if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
+                let event =
+                    if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
                 let first_path = deposit.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
                 let mut done = Done::new(id, event).and(Event::EntriesSet { version: named, count: deposit.entries.len(), first_path });
                 if let Some(manifest) = &deposit.manifest {
@@ -123,7 +124,9 @@ impl Registry {
                     let sealed = view.find_version(&id)?.ok_or_else(|| Error::not_found(format!("version {id}")))?;
                     Err(withheld(sealed.standing(), Code::QuarantinedVersion, dossier.title()))
                 }
-                State::Tombstoned => Err(Error::conflict(format!("{} was taken back; restore it or publish a new version", dossier.title()))),
+                State::Tombstoned => {
+                    Err(Error::conflict(format!("{} was taken back; restore it or publish a new version", dossier.title())))
+                }
             }
         })
         .await

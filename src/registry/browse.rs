@@ -91,7 +91,10 @@ impl Registry {
         let visible = self.visible_versions(permit, package)?;
         let newest = visible.into_iter().max_by(|a, b| {
             let rank = |version: &Version| (version.yanked_reason.is_none(), !version.coordinates.is_prerelease());
-            rank(a).cmp(&rank(b)).then_with(|| a.coordinates.compare_version(&b.coordinates)).then_with(|| a.published_at.cmp(&b.published_at))
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| a.coordinates.compare_version(&b.coordinates))
+                .then_with(|| a.published_at.cmp(&b.published_at))
         });
         newest.ok_or_else(|| Error::not_found(format!("a visible version of {package}")))
     }
@@ -129,7 +132,13 @@ impl Registry {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn packages(&self, permit: &Permit<Read>, package_type: Option<&PackageType>, limit: usize, cursor: Option<&str>) -> Result<Page<PackageName>> {
+    pub fn packages(
+        &self,
+        permit: &Permit<Read>,
+        package_type: Option<&PackageType>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<PackageName>> {
         self.store.read(permit)?.packages(package_type, limit, cursor)
     }
 

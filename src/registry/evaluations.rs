@@ -87,7 +87,8 @@ impl Registry {
         let own = self.gate.engine_version();
         match &request.engine_version {
             Some(wanted) if wanted != own => {
-                Err(Error::conflict(format!("this server's policy engine is {own}; leave policyEngineVersion out or name that one")).with("policyEngineVersion", own))
+                Err(Error::conflict(format!("this server's policy engine is {own}; leave policyEngineVersion out or name that one"))
+                    .with("policyEngineVersion", own))
             }
             Some(_) | None => Ok(()),
         }
@@ -105,7 +106,13 @@ impl Registry {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn evaluations(&self, permit: &Permit<Promote>, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
+    pub fn evaluations(
+        &self,
+        permit: &Permit<Promote>,
+        filter: &EvaluationFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Evaluation>> {
         self.store.review(permit)?.evaluations(filter, limit, cursor)
     }
 
@@ -126,7 +133,8 @@ impl Registry {
         let same_input = Digest::of(input.as_bytes()) == evaluation.input_digest;
         let same_policies = digest_of_policies(&snapshot.digests()) == evaluation.policy_digest;
         let outcome = self.gate.replay(input, snapshot).await?;
-        let same_outcome = outcome.decision == evaluation.decision && outcome.source == evaluation.source && outcome.reasons == evaluation.reasons;
+        let same_outcome =
+            outcome.decision == evaluation.decision && outcome.source == evaluation.source && outcome.reasons == evaluation.reasons;
         let matches = same_input && same_policies && same_outcome;
         Ok(Replay { evaluation, outcome, engine_version: self.gate.engine_version().to_owned(), same_input, same_policies, matches })
     }

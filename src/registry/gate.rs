@@ -142,7 +142,12 @@ impl Gate {
             })
             .await
         };
-        let late = |_| Error::new(Code::PolicyTimeout, format!("the stored input could not be evaluated again within {} ms; try again", self.budget_ms));
+        let late = |_| {
+            Error::new(
+                Code::PolicyTimeout,
+                format!("the stored input could not be evaluated again within {} ms; try again", self.budget_ms),
+            )
+        };
         tokio::time::timeout(Duration::from_millis(self.budget_ms), work)
             .await
             .unwrap_or_else(|elapsed| Err(late(elapsed).with("failClosed", true).with("timeoutMs", self.budget_ms)))
@@ -166,7 +171,10 @@ impl Shared {
     /// A stored policy that this program refuses fails closed; it was checked by an older one.
     fn parse(&self, text: &str) -> Result<Arc<Document>> {
         let document = self.engine.check(text).map_err(|error| {
-            failed_closed(Error::new(Code::PolicyError, "the stored policy cannot be read by this version; an administrator must store it again").because(error))
+            failed_closed(
+                Error::new(Code::PolicyError, "the stored policy cannot be read by this version; an administrator must store it again")
+                    .because(error),
+            )
         })?;
         let document = Arc::new(document);
         self.remember(&document);

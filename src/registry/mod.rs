@@ -30,7 +30,9 @@ pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
-pub use crate::store::{AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow};
+pub use crate::store::{
+    AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow,
+};
 pub use crate::store::{NewEntry, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation, SearchHit, SearchPage, SearchQuery, SearchStatus};
 

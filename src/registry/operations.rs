@@ -36,7 +36,14 @@ impl Registry {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn jobs(&self, operator: &Operator, state: Option<JobState>, kind: Option<JobKind>, limit: usize, cursor: Option<&str>) -> Result<Page<JobRow>> {
+    pub fn jobs(
+        &self,
+        operator: &Operator,
+        state: Option<JobState>,
+        kind: Option<JobKind>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<JobRow>> {
         self.store.jobs(operator, state, kind, limit, cursor)
     }
 

@@ -124,7 +124,9 @@ impl Registry {
         let mut stage = self.blobs.resume(id).await?;
         if stage.offset() != first {
             let offset = stage.pause().await?;
-            return Err(Error::conflict(format!("the upload stands at byte {offset}, not {first}; go on from there")).with("offset", offset));
+            return Err(
+                Error::conflict(format!("the upload stands at byte {offset}, not {first}; go on from there")).with("offset", offset)
+            );
         }
         let drained = drain(&mut stage, source).await;
         let offset = stage.pause().await?;
@@ -159,7 +161,14 @@ impl Registry {
         self.give(permit, staged, Some(id)).await
     }
 
-    async fn failed_verification(&self, permit: &Permit<Write>, id: UploadId, staged: Staged, digest: Option<Digest>, length: Option<u64>) -> Error {
+    async fn failed_verification(
+        &self,
+        permit: &Permit<Write>,
+        id: UploadId,
+        staged: Staged,
+        digest: Option<Digest>,
+        length: Option<u64>,
+    ) -> Error {
         let Err(error) = staged.verify(Expected { digest, length }).await else {
             return Error::internal("verifying an upload", "a difference vanished");
         };
@@ -254,7 +263,8 @@ impl Registry {
         self.store
             .write(permit, move |tx| {
                 let (version, reused) = tx.draft(&writing, &coordinates)?;
-                let named = crate::domain::event::Named { repo: version.repo.clone(), version_id: version.id, purl: version.coordinates.purl() };
+                let named =
+                    crate::domain::event::Named { repo: version.repo.clone(), version_id: version.id, purl: version.coordinates.purl() };
                 let event = if reused { Event::DraftReused { version: named } } else { Event::DraftCreated { version: named } };
                 Ok(Done::new((version, reused), event))
             })
@@ -332,8 +342,9 @@ impl Registry {
     /// # Errors
     /// `version_sealed`; `bad_request` when the bytes are no JSON object.
     pub async fn put_manifest(&self, permit: &Permit<Write>, id: VersionId, bytes: Bytes) -> Result<Digest> {
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes)
-            .map_err(|cause| Error::bad_request("the manifest must be a JSON object in UTF-8, nested less than 128 levels deep").because(cause))?;
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).map_err(|cause| {
+            Error::bad_request("the manifest must be a JSON object in UTF-8, nested less than 128 levels deep").because(cause)
+        })?;
         let writing = permit.clone();
         self.store
             .write(permit, move |tx| {

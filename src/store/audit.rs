@@ -143,8 +143,12 @@ pub(super) fn verify_chain(connection: &Connection, mut found: impl FnMut(ChainF
         count += 1;
         let seq = rows::unsigned(row, "seq")?;
         match read(row) {
-            Ok(row) if row.seq != count => found(ChainFault { seq, what: format!("rows {count} to {} are missing", seq.saturating_sub(1)) }),
-            Ok(row) if row.hash != chained(&previous, &row) => found(ChainFault { seq, what: "its content is not what was written".to_owned() }),
+            Ok(row) if row.seq != count => {
+                found(ChainFault { seq, what: format!("rows {count} to {} are missing", seq.saturating_sub(1)) })
+            }
+            Ok(row) if row.hash != chained(&previous, &row) => {
+                found(ChainFault { seq, what: "its content is not what was written".to_owned() })
+            }
             Ok(_) => {}
             Err(cause) => found(ChainFault { seq, what: format!("it cannot be read: {cause}") }),
         }
@@ -203,7 +207,7 @@ impl super::Store {
         let mut statement = connection.prepare_cached(page_statement(filter))?;
         let found = statement.query_map(
             named_params! {":before": before, ":action": filter.action, ":actor": filter.actor, ":resource": filter.resource,
-                ":since": filter.since.map(Time::unix_ms), ":until": filter.until.map(Time::unix_ms), ":limit": rows::stored(limit as u64 + 1)},
+            ":since": filter.since.map(Time::unix_ms), ":until": filter.until.map(Time::unix_ms), ":limit": rows::stored(limit as u64 + 1)},
             read,
         )?;
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |row| row.seq.to_string()))

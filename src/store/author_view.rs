@@ -118,7 +118,8 @@ fn waived(connection: &Connection, release: &Release) -> Result<Vec<String>> {
     let digest = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
     let mut statement =
         connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest ORDER BY rule")?;
-    let found = statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
+    let found =
+        statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -149,7 +150,8 @@ impl AuthorView {
     /// # Errors
     /// `not_found`.
     pub fn dossier(&self, id: &VersionId) -> Result<Dossier> {
-        Dossier::read(&self.connection, self.permit.repo_key(), id, self.permit.repo())?.ok_or_else(|| Error::not_found(format!("version {id}")))
+        Dossier::read(&self.connection, self.permit.repo_key(), id, self.permit.repo())?
+            .ok_or_else(|| Error::not_found(format!("version {id}")))
     }
 
     /// An upload session of this repo.

@@ -119,7 +119,8 @@ fn integrity(connection: &Connection, report: &mut CheckReport) -> Result<()> {
 /// Every sealed version's digest is that of its files and manifest.
 fn contents(connection: &Connection, report: &mut CheckReport) -> Result<()> {
     let mut statement = connection.prepare("SELECT version_id, content_digest FROM versions ORDER BY version_id")?;
-    let versions = statement.query_map([], |row| Ok((super::rows::parse::<VersionId>(row, "version_id")?, row.get::<_, Option<String>>("content_digest")?)))?;
+    let versions = statement
+        .query_map([], |row| Ok((super::rows::parse::<VersionId>(row, "version_id")?, row.get::<_, Option<String>>("content_digest")?)))?;
     for version in versions {
         let (id, stored) = version?;
         report.versions += 1;

@@ -66,10 +66,11 @@ impl From<rusqlite::Error> for Error {
             return Error::internal("using the database", cause);
         };
         match (failure.code, text.as_deref()) {
-            (ErrorCode::ConstraintViolation, Some("version_sealed")) => {
-                Error::new(Code::VersionSealed, "this version left the draft state; its files and manifest never change again; publish a new version instead")
-                    .because(cause)
-            }
+            (ErrorCode::ConstraintViolation, Some("version_sealed")) => Error::new(
+                Code::VersionSealed,
+                "this version left the draft state; its files and manifest never change again; publish a new version instead",
+            )
+            .because(cause),
             (ErrorCode::ConstraintViolation, Some("illegal_step")) => {
                 Error::conflict("the state of this version does not permit that; read it again").because(cause)
             }

@@ -102,7 +102,10 @@ impl Write<'_> {
     fn open_draft(&self, permit: &Permit<Writing>, id: &VersionId) -> Result<Version> {
         let found = self.found(permit.repo_key(), id)?;
         if found.content.state.is_sealed() {
-            let message = format!("{} is {}; its files and manifest never change again; publish a new version", found.content.coordinates, found.content.state);
+            let message = format!(
+                "{} is {}; its files and manifest never change again; publish a new version",
+                found.content.coordinates, found.content.state
+            );
             return Err(Error::new(Code::VersionSealed, message).with("status", found.content.state.as_str()));
         }
         Ok(found.content)
@@ -118,15 +121,18 @@ impl Write<'_> {
         let mut seen: HashMap<String, &RelativePath> = HashMap::with_capacity(entries.len());
         for entry in entries {
             if let Some(other) = seen.insert(entry.path.key(), &entry.path) {
-                return Err(Error::bad_request(format!("the paths {other} and {} name one file; paths are unique without regard to case", entry.path)));
+                return Err(Error::bad_request(format!(
+                    "the paths {other} and {} name one file; paths are unique without regard to case",
+                    entry.path
+                )));
             }
             self.check_blob(permit, entry)?;
             self.put_entry(&version, entry)?;
         }
-        let count: i64 = self.connection().prepare_cached("SELECT count(*) FROM entries WHERE version_id = :id")?.query_row(
-            named_params! {":id": id.to_string()},
-            |row| row.get(0),
-        )?;
+        let count: i64 = self
+            .connection()
+            .prepare_cached("SELECT count(*) FROM entries WHERE version_id = :id")?
+            .query_row(named_params! {":id": id.to_string()}, |row| row.get(0))?;
         if usize::try_from(count).unwrap_or(usize::MAX) > ENTRIES_LIMIT {
             return Err(Error::too_large("the number of files of this version", ENTRIES_LIMIT as u64));
         }
@@ -145,9 +151,12 @@ impl Write<'_> {
             return Err(Error::not_found(format!("blob {} for {}; upload it to this repo first; it", entry.digest, entry.path)));
         };
         if size != entry.size_bytes {
-            return Err(Error::new(Code::UploadVerificationFailed, format!("{} has {size} bytes, sizeBytes says {}", entry.path, entry.size_bytes))
-                .with("expectedLength", entry.size_bytes)
-                .with("actualLength", size));
+            return Err(Error::new(
+                Code::UploadVerificationFailed,
+                format!("{} has {size} bytes, sizeBytes says {}", entry.path, entry.size_bytes),
+            )
+            .with("expectedLength", entry.size_bytes)
+            .with("actualLength", size));
         }
         Ok(())
     }
@@ -159,7 +168,10 @@ impl Write<'_> {
             .query_row(named_params! {":id": version.id.to_string(), ":key": entry.path.key()}, |row| row.get(0))
             .optional()?;
         if let Some(stored) = stored.filter(|stored| stored != entry.path.as_str()) {
-            return Err(Error::conflict(format!("{stored} is already a file of this draft and differs from {} in case only; delete it first", entry.path)));
+            return Err(Error::conflict(format!(
+                "{stored} is already a file of this draft and differs from {} in case only; delete it first",
+                entry.path
+            )));
         }
         self.connection()
             .prepare_cached(

@@ -120,7 +120,13 @@ pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -
 }
 
 /// One page of a repo's evaluations, newest first. Their inputs, which may be large, are not read.
-pub(super) fn list(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, cursor: Option<&str>) -> Result<Page<Evaluation>> {
+pub(super) fn list(
+    connection: &Connection,
+    repo: &RepoKey,
+    filter: &EvaluationFilter,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<Page<Evaluation>> {
     let before = rows::parse_time_cursor(cursor)?.unwrap_or((i64::MAX, String::new()));
     let mut found = match &filter.version_id {
         None => of_repo(connection, repo, filter, limit, &before)?,
@@ -138,7 +144,13 @@ pub(super) fn list(connection: &Connection, repo: &RepoKey, filter: &EvaluationF
     Ok(Page::cut(found, limit, |evaluation| rows::time_cursor(evaluation.evaluated_at, evaluation.id)))
 }
 
-fn of_repo(connection: &Connection, repo: &RepoKey, filter: &EvaluationFilter, limit: usize, before: &(i64, String)) -> Result<Vec<Evaluation>> {
+fn of_repo(
+    connection: &Connection,
+    repo: &RepoKey,
+    filter: &EvaluationFilter,
+    limit: usize,
+    before: &(i64, String),
+) -> Result<Vec<Evaluation>> {
     let mut statement = connection.prepare_cached(
         "SELECT evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason, engine_version,
              policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id

@@ -246,13 +246,11 @@ impl Bookkeeping<'_> {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn enqueue_rebuild(&mut self, after: &str, batch: usize, max_attempts: u32) -> Result<Option<String>> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT version_id, state FROM versions WHERE version_id > :after AND state <> :draft ORDER BY version_id LIMIT :batch")?;
+        let mut statement = self.connection().prepare_cached(
+            "SELECT version_id, state FROM versions WHERE version_id > :after AND state <> :draft ORDER BY version_id LIMIT :batch",
+        )?;
         let parameters = named_params! {":after": after, ":draft": State::Draft.as_str(), ":batch": rows::stored(batch as u64)};
-        let found = statement.query_map(parameters, |row| {
-            Ok((row.get::<_, String>("version_id")?, rows::parse(row, "state")?))
-        })?;
+        let found = statement.query_map(parameters, |row| Ok((row.get::<_, String>("version_id")?, rows::parse(row, "state")?)))?;
         let versions: Vec<(String, State)> = found.collect::<rusqlite::Result<_>>()?;
         for (id, state) in &versions {
             let expectation = if decide(*state) == Sight::Open { Expectation::Visible } else { Expectation::Hidden };
@@ -276,7 +274,14 @@ impl Store {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn jobs(&self, _proof: &Operator, state: Option<JobState>, kind: Option<JobKind>, limit: usize, cursor: Option<&str>) -> Result<Page<JobRow>> {
+    pub fn jobs(
+        &self,
+        _proof: &Operator,
+        state: Option<JobState>,
+        kind: Option<JobKind>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<JobRow>> {
         let before: Option<JobId> = cursor.map(str::parse).transpose().map_err(|_| rows::bad_cursor())?;
         let connection = self.connection()?;
         let mut statement = connection.prepare_cached(match state {
@@ -339,7 +344,9 @@ impl Write<'_> {
     pub fn cancel_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
         let state = self.job(id)?.state;
         if state != JobState::Pending && state != JobState::Failed {
-            return Err(Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str()));
+            return Err(
+                Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str())
+            );
         }
         self.set_job(id, JobState::Cancelled)?;
         Ok(Done::new(self.job(id)?, Event::JobCancelled { job_id: *id }))

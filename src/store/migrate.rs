@@ -23,7 +23,9 @@ pub(super) fn newest(migrations: &[&str]) -> usize {
 
 /// The schema version of a database.
 pub(super) fn version_of(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map(|version| usize::try_from(version).unwrap_or(usize::MAX))
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
 }
 
 /// Applies what is missing. Twice is harmless.
@@ -35,7 +37,10 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
     if found > newest(migrations) {
         return Err(Error::new(
             Code::Unavailable,
-            format!("the database has schema {found}, this program knows up to {}; start a newer artifortress, nothing was changed", newest(migrations)),
+            format!(
+                "the database has schema {found}, this program knows up to {}; start a newer artifortress, nothing was changed",
+                newest(migrations)
+            ),
         ));
     }
     for (index, sql) in migrations.iter().enumerate().skip(found) {

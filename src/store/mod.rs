@@ -47,18 +47,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 pub use audit::{AuditFilter, AuditRow, ChainFault};
+pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};
 pub use jobs::{Expectation, JobKind, JobRow, JobState, LeasedJob, Outcome, QueueLimits};
+pub use notes::Note;
 pub use operations::OpsSummary;
 pub use outbox::{OutboxRow, OutboxState, RelayReport};
 pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
 pub use review_view::ReviewView;
-pub use author_view::{AuthorView, Dossier, Question};
-pub use notes::Note;
 pub use rows::Page;
 pub use search::{SearchHit, SearchPage, SearchQuery};
 pub use search_admin::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
@@ -70,8 +70,8 @@ pub use uploads::{Upload, UploadState};
 pub use write::{Bookkeeping, Done, Write};
 
 use crate::clock::Clock;
-use crate::domain::access::{Acting, Permit, Promote, Read};
 use crate::domain::access::Write as Writing;
+use crate::domain::access::{Acting, Permit, Promote, Read};
 use crate::error::{Error, Result};
 
 /// Where the database lies and how much it may use.
@@ -204,8 +204,8 @@ impl Store {
     }
 
     fn connection(&self) -> Result<pool::Reader> {
-        self.readers.get().map_err(|cause| {
-            Error::new(crate::error::Code::Unavailable, "the server is busy; try again in a moment").because(cause)
-        })
+        self.readers
+            .get()
+            .map_err(|cause| Error::new(crate::error::Code::Unavailable, "the server is busy; try again in a moment").because(cause))
     }
 }

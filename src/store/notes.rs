@@ -11,8 +11,8 @@ use super::write::Done;
 use crate::domain::access::{Acting, Actor};
 use crate::domain::event::Event;
 use crate::domain::id::QuarantineId;
-use crate::domain::name::{RepoKey, Subject};
 use crate::domain::id::TokenId;
+use crate::domain::name::{RepoKey, Subject};
 use crate::domain::time::Time;
 use crate::error::Result;
 
@@ -44,7 +44,9 @@ pub enum Note {
 impl Note {
     fn without_details(self) -> Note {
         match self {
-            Note::AuthenticationFailed { .. } => Note::AuthenticationFailed { reason: "too many different failures to tell apart".to_owned() },
+            Note::AuthenticationFailed { .. } => {
+                Note::AuthenticationFailed { reason: "too many different failures to tell apart".to_owned() }
+            }
             Note::ReadBlocked { repo, .. } => {
                 Note::ReadBlocked { repo, resource: "too many different resources to tell apart".to_owned(), quarantine_id: None }
             }
@@ -142,7 +144,8 @@ impl Store {
     /// # Errors
     /// As for [`Store::bookkeep`]; the stamps then wait for the next flush.
     pub async fn flush_token_use(&self) -> Result<()> {
-        let taken: Vec<(TokenId, Time)> = std::mem::take(&mut *self.notes.used.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+        let taken: Vec<(TokenId, Time)> =
+            std::mem::take(&mut *self.notes.used.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
         for group in taken.chunks(STAMPS_LIMIT) {
             let stamps = group.to_vec();
             let written = self.bookkeep(move |books| books.stamp_tokens(&stamps)).await;

@@ -55,7 +55,9 @@ impl Store {
             .query_row(named_params! {":pending": OutboxState::Pending.as_str()}, |row| row.get(0))
             .optional()?;
         let next: Option<i64> = connection
-            .prepare_cached("SELECT due_at FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') ORDER BY due_at LIMIT 1")?
+            .prepare_cached(
+                "SELECT due_at FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') ORDER BY due_at LIMIT 1",
+            )?
             .query_row([], |row| row.get(0))
             .optional()?;
         let open_holds = connection

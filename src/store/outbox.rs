@@ -9,9 +9,9 @@ use super::jobs::{Expectation, JobKind};
 use super::rows::{self, Page};
 use super::write::{Bookkeeping, Write};
 use crate::domain::access::Operator;
-use crate::domain::outbox::{OutboxEntry, OutboxKind};
 use crate::domain::id::{EventId, VersionId};
 use crate::domain::lifecycle::text_enum;
+use crate::domain::outbox::{OutboxEntry, OutboxKind};
 use crate::domain::time::Time;
 use crate::error::Result;
 
@@ -158,7 +158,9 @@ impl Bookkeeping<'_> {
 
     fn set_delivered(&self, seq: i64) -> Result<()> {
         self.connection()
-            .prepare_cached("UPDATE outbox SET state = :delivered, attempts = attempts + 1, delivered_at = :now WHERE seq = :seq AND state = 'pending'")?
+            .prepare_cached(
+                "UPDATE outbox SET state = :delivered, attempts = attempts + 1, delivered_at = :now WHERE seq = :seq AND state = 'pending'",
+            )?
             .execute(named_params! {":delivered": OutboxState::Delivered.as_str(), ":now": self.now().unix_ms(), ":seq": seq})?;
         Ok(())
     }
@@ -179,8 +181,12 @@ struct Malformed;
 /// The job that an event asks for, if anybody waits for its kind.
 fn task_of(event: &Due) -> Result<Option<(JobKind, String, Expectation)>, Malformed> {
     match event.kind {
-        OutboxKind::VersionPublished | OutboxKind::VersionQuarantined | OutboxKind::VersionReleased | OutboxKind::VersionRejected
-        | OutboxKind::VersionTombstoned | OutboxKind::VersionRestored => {
+        OutboxKind::VersionPublished
+        | OutboxKind::VersionQuarantined
+        | OutboxKind::VersionReleased
+        | OutboxKind::VersionRejected
+        | OutboxKind::VersionTombstoned
+        | OutboxKind::VersionRestored => {
             let payload: VersionPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
             let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
             Ok(Some((JobKind::SearchIndex, payload.version_id.to_string(), expectation)))
@@ -205,8 +211,10 @@ impl Store {
             Some(_) => "SELECT * FROM outbox WHERE state = :state AND seq < :before ORDER BY seq DESC LIMIT :limit",
             None => "SELECT * FROM outbox WHERE :state IS NULL AND seq < :before ORDER BY seq DESC LIMIT :limit",
         })?;
-        let found = statement
-            .query_map(named_params! {":before": before, ":state": state.map(OutboxState::as_str), ":limit": rows::stored(limit as u64 + 1)}, read)?;
+        let found = statement.query_map(
+            named_params! {":before": before, ":state": state.map(OutboxState::as_str), ":limit": rows::stored(limit as u64 + 1)},
+            read,
+        )?;
         Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |event| event.seq.to_string()))
     }
 }

@@ -78,7 +78,14 @@ fn resolved(item: &QuarantineItem) -> Error {
 
 impl Write<'_> {
     /// Inserts a hold on a version that is being moved to `quarantined`.
-    pub(super) fn open_hold(&mut self, version: &Version, held_from: HeldFrom, content: &Digest, evaluation: Option<&EvaluationId>, reasons: &[Reason]) -> Result<QuarantineId> {
+    pub(super) fn open_hold(
+        &mut self,
+        version: &Version,
+        held_from: HeldFrom,
+        content: &Digest,
+        evaluation: Option<&EvaluationId>,
+        reasons: &[Reason],
+    ) -> Result<QuarantineId> {
         let id = QuarantineId::new(self.uuid());
         self.connection()
             .prepare_cached(
@@ -138,7 +145,8 @@ impl Write<'_> {
         };
         let new = NewEvaluation { verdict, repo: permit.repo_key(), reason, quarantine_id: held.as_ref() };
         self.add_evaluation_as(&evaluation_id, &new)?;
-        let hold = held.map(|quarantine_id| Event::HoldCreated { quarantine_id, version: name.clone(), reasons: verdict.reasons().to_vec() });
+        let hold =
+            held.map(|quarantine_id| Event::HoldCreated { quarantine_id, version: name.clone(), reasons: verdict.reasons().to_vec() });
         Ok(Done::new(Some(evaluation_id), evaluated(&name, verdict, evaluation_id, held)).and_all(hold))
     }
 
@@ -147,7 +155,13 @@ impl Write<'_> {
     /// # Errors
     /// `quarantine_resolved` when it is settled already; `forbidden` under dual control for whoever brought the version,
     /// `conflict` for a second release by one subject. Who voted release may still reject.
-    pub fn vote(&mut self, permit: &Permit<Promote>, id: &QuarantineId, ballot: Ballot, comment: Option<&str>) -> Result<Done<QuarantineItem>> {
+    pub fn vote(
+        &mut self,
+        permit: &Permit<Promote>,
+        id: &QuarantineId,
+        ballot: Ballot,
+        comment: Option<&str>,
+    ) -> Result<Done<QuarantineItem>> {
         let item = self.item(permit, id)?;
         if item.status != QuarantineStatus::Quarantined {
             return Err(resolved(&item));

@@ -25,7 +25,13 @@ impl Store {
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn review_many(&self, permits: &[Permit<Promote>], status: Option<QuarantineStatus>, limit: usize, cursor: Option<&str>) -> Result<Page<ListedHold>> {
+    pub fn review_many(
+        &self,
+        permits: &[Permit<Promote>],
+        status: Option<QuarantineStatus>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<ListedHold>> {
         list(&*self.connection()?, permits, status, limit, cursor)
     }
 }
@@ -54,10 +60,9 @@ pub(super) fn list(
             connection,
             named_params! {":repo": permit.repo_key().as_str(), ":at": before_at, ":id": before_id, ":limit": most},
         )?,
-        (permits, None) => of_repos_any_status(
-            connection,
-            named_params! {":repos": repos(permits)?, ":at": before_at, ":id": before_id, ":limit": most},
-        )?,
+        (permits, None) => {
+            of_repos_any_status(connection, named_params! {":repos": repos(permits)?, ":at": before_at, ":id": before_id, ":limit": most})?
+        }
     };
     found.sort_by_key(|item| std::cmp::Reverse((item.created_at, item.id)));
     found.truncate(limit.saturating_add(1));

@@ -108,7 +108,7 @@ impl ReadView {
         )?;
         let ids = statement.query_map(
             named_params! {":repo": self.permit.repo_key().as_str(), ":type": package.package_type().as_str(),
-                ":namespace": package.namespace_key(), ":name": package.name_key(), ":path": path.key()},
+            ":namespace": package.namespace_key(), ":name": package.name_key(), ":path": path.key()},
             |row| rows::parse(row, "version_id"),
         )?;
         let ids: Vec<VersionId> = ids.collect::<rusqlite::Result<_>>()?;
@@ -134,8 +134,8 @@ impl ReadView {
         let visible = crate::domain::lifecycle::State::Published;
         let found = statement.query_map(
             named_params! {":repo": self.permit.repo_key().as_str(), ":type": package_type.map(PackageType::as_str),
-                ":after_type": after_type, ":after_namespace": after_namespace, ":after_name": after_name,
-                ":visible": visible.as_str(), ":limit": rows::stored(limit as u64 + 1)},
+            ":after_type": after_type, ":after_namespace": after_namespace, ":after_name": after_name,
+            ":visible": visible.as_str(), ":limit": rows::stored(limit as u64 + 1)},
             |row| {
                 let (namespace, name): (String, String) = (row.get("namespace")?, row.get("name")?);
                 PackageName::new(rows::parse(row, "package_type")?, &namespace, &name).map_err(|error| rows::unreadable("name", &error))

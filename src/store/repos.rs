@@ -169,9 +169,9 @@ impl Write<'_> {
     /// `conflict` when it still holds versions that are not tombstones.
     pub fn delete_repo(&mut self, permit: &Permit<Admin>) -> Result<Done<()>> {
         let key = permit.repo_key();
-        let mut counts = self
-            .connection()
-            .prepare_cached("SELECT state, count(*) AS count FROM versions WHERE repo_key = :key AND state <> :gone GROUP BY state ORDER BY state")?;
+        let mut counts = self.connection().prepare_cached(
+            "SELECT state, count(*) AS count FROM versions WHERE repo_key = :key AND state <> :gone GROUP BY state ORDER BY state",
+        )?;
         let counts = counts.query_map(named_params! {":key": key.as_str(), ":gone": State::Tombstoned.as_str()}, |row| {
             Ok(format!("{} {}", row.get::<_, i64>("count")?, row.get::<_, String>("state")?))
         })?;
@@ -180,9 +180,7 @@ impl Write<'_> {
             let message = format!("repo {key} still holds versions: {}; take them back first, or send ?force=true", holds.join(", "));
             return Err(Error::conflict(message));
         }
-        self.connection()
-            .prepare_cached("DELETE FROM bindings WHERE repo_key = :key")?
-            .execute(named_params! {":key": key.as_str()})?;
+        self.connection().prepare_cached("DELETE FROM bindings WHERE repo_key = :key")?.execute(named_params! {":key": key.as_str()})?;
         self.end_scopes(key)?;
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?

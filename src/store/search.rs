@@ -176,8 +176,7 @@ fn match_expression(text: &str) -> Option<String> {
 }
 
 /// Everything but these is percent-encoded in a file URI.
-const URI_PATH: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+const URI_PATH: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 fn uri_path(path: &std::path::Path) -> String {
     use std::os::unix::ffi::OsStrExt;

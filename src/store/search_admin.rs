@@ -169,7 +169,9 @@ impl Store {
         let connection = self.connection()?;
         let count = |states: &[JobState]| -> Result<u64> {
             let count = connection
-                .prepare_cached("SELECT count(*) AS total FROM jobs WHERE kind = :kind AND state IN (SELECT value FROM json_each(:states))")?
+                .prepare_cached(
+                    "SELECT count(*) AS total FROM jobs WHERE kind = :kind AND state IN (SELECT value FROM json_each(:states))",
+                )?
                 .query_row(named_params! {":kind": JobKind::SearchIndex.as_str(), ":states": rows::json_text(&states)?}, |row| {
                     rows::unsigned(row, "total")
                 })?;
@@ -180,7 +182,13 @@ impl Store {
             Some(after) => Some(connection.query_row(
                 "SELECT count(*) AS total, count(*) FILTER (WHERE version_id <= :after) AS enqueued FROM versions WHERE state <> :draft",
                 named_params! {":after": after, ":draft": State::Draft.as_str()},
-                |row| Ok(RebuildProgress { after: after.clone(), enqueued: rows::unsigned(row, "enqueued")?, total: rows::unsigned(row, "total")? }),
+                |row| {
+                    Ok(RebuildProgress {
+                        after: after.clone(),
+                        enqueued: rows::unsigned(row, "enqueued")?,
+                        total: rows::unsigned(row, "total")?,
+                    })
+                },
             )?),
         };
         Ok(SearchStatus {

@@ -12,8 +12,15 @@ fn is_lost(code: i32) -> bool {
 fn only_what_a_new_file_would_cure_makes_a_new_file() {
     assert!([ffi::SQLITE_NOTADB, ffi::SQLITE_CORRUPT, ffi::SQLITE_CORRUPT_VTAB].into_iter().all(is_lost));
     let waits = [
-        ffi::SQLITE_FULL, ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CANTOPEN,
-        ffi::SQLITE_PERM, ffi::SQLITE_NOMEM, ffi::SQLITE_ERROR,
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_BUSY,
+        ffi::SQLITE_LOCKED,
+        ffi::SQLITE_READONLY,
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_CANTOPEN,
+        ffi::SQLITE_PERM,
+        ffi::SQLITE_NOMEM,
+        ffi::SQLITE_ERROR,
     ];
     assert!(!waits.into_iter().any(is_lost));
 }

@@ -23,7 +23,9 @@ pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<String>
 /// Writes a setting, whether or not it was there.
 pub(super) fn set(connection: &Connection, name: &str, value: &str) -> Result<()> {
     connection
-        .prepare_cached("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value")?
+        .prepare_cached(
+            "INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )?
         .execute(named_params! {":name": name, ":value": value})?;
     Ok(())
 }

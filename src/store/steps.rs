@@ -113,7 +113,9 @@ impl Write<'_> {
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
-        Ok(verdict.repo() == repo && verdict.content_digest() == digest && verdict.policy_digest() == digest_of_policies(&policies.digests()))
+        Ok(verdict.repo() == repo
+            && verdict.content_digest() == digest
+            && verdict.policy_digest() == digest_of_policies(&policies.digests()))
     }
 
     fn settle(&mut self, version: Version, verdict: &Verdict, step: Step, held_from: HeldFrom) -> Result<Done<Admission>> {
@@ -124,15 +126,24 @@ impl Write<'_> {
         self.settle_for(version, &judged, verdict, step, held_from)
     }
 
-    fn settle_for(&mut self, version: Version, judged: &Named, verdict: &Verdict, step: Step, held_from: HeldFrom) -> Result<Done<Admission>> {
+    fn settle_for(
+        &mut self,
+        version: Version,
+        judged: &Named,
+        verdict: &Verdict,
+        step: Step,
+        held_from: HeldFrom,
+    ) -> Result<Done<Admission>> {
         let name = versions::named(&version);
         let version_id = version.id;
         match verdict.decision() {
             Decision::Allow => {
                 self.step(&version, step, None, Some(&verdict.content_digest()))?;
-                let evaluation_id = self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
+                let evaluation_id =
+                    self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
-                Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None)).and(event))
+                Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None))
+                    .and(event))
             }
             Decision::Quarantine | Decision::Deny => {
                 let reasons = verdict.reasons().to_vec();
@@ -161,10 +172,16 @@ impl Write<'_> {
         }
         let Some(tombstone) = &version.tombstone else { return Ok(()) };
         if tombstone.taken_from == State::Rejected {
-            return Err(Error::conflict(format!("{} was rejected before it was taken back; a rejection is final, publish a new version", version.coordinates)));
+            return Err(Error::conflict(format!(
+                "{} was rejected before it was taken back; a rejection is final, publish a new version",
+                version.coordinates
+            )));
         }
         if self.now() > tombstone.restorable_until {
-            return Err(Error::conflict(format!("{} could be restored until {}; publish a new version", version.coordinates, tombstone.restorable_until)));
+            return Err(Error::conflict(format!(
+                "{} could be restored until {}; publish a new version",
+                version.coordinates, tombstone.restorable_until
+            )));
         }
         Ok(())
     }
@@ -182,8 +199,11 @@ impl Write<'_> {
             .optional()?;
         let Some(state) = other else { return Ok(()) };
         let way = if version.coordinates.distribution().is_empty() { "file by file" } else { "as a whole" };
-        Err(Error::conflict(format!("{} came in {way} before and is {state}; a release is published one way only, publish a new version", version.coordinates))
-            .with("status", state.as_str()))
+        Err(Error::conflict(format!(
+            "{} came in {way} before and is {state}; a release is published one way only, publish a new version",
+            version.coordinates
+        ))
+        .with("status", state.as_str()))
     }
 
     /// Where file names span all versions of a package, a name is spent once a sealed version has used it.
@@ -202,7 +222,10 @@ impl Write<'_> {
                 .query(named_params! {":id": version.id.to_string(), ":draft": State::Draft.as_str(), ":path": file.path.key()})?;
             if let Some(row) = taken.next()? {
                 let state: State = rows::parse(row, "state")?;
-                return Err(Error::conflict(format!("the file name {} was already used by a version that is {state}; file names are never reused", file.path)));
+                return Err(Error::conflict(format!(
+                    "the file name {} was already used by a version that is {state}; file names are never reused",
+                    file.path
+                )));
             }
         }
         Ok(())
@@ -221,7 +244,9 @@ impl Write<'_> {
             )?
             .execute(named_params! {":copy": copy, ":source": source})?;
         connection
-            .prepare_cached("INSERT INTO manifests (version_id, digest, bytes) SELECT :copy, digest, bytes FROM manifests WHERE version_id = :source")?
+            .prepare_cached(
+                "INSERT INTO manifests (version_id, digest, bytes) SELECT :copy, digest, bytes FROM manifests WHERE version_id = :source",
+            )?
             .execute(named_params! {":copy": copy, ":source": source})?;
         connection
             .prepare_cached(
@@ -266,7 +291,10 @@ impl Write<'_> {
     pub fn tombstone(&mut self, permit: &Permit<Writing>, id: &VersionId, reason: &str, retention_days: u32) -> Result<Done<Version>> {
         let version = self.found(permit.repo_key(), id)?.content;
         if let Some((mode, why)) = &version.protection {
-            return Err(Error::new(Code::ArtifactProtected, format!("{} is under {mode}: {why}; an administrator must lift that first", version.coordinates)));
+            return Err(Error::new(
+                Code::ArtifactProtected,
+                format!("{} is under {mode}: {why}; an administrator must lift that first", version.coordinates),
+            ));
         }
         if version.state.after(Step::Tombstone, None).is_some() {
             self.mark_tombstoned(&version, reason, retention_days)?;
@@ -293,7 +321,8 @@ impl Write<'_> {
 }
 
 fn not_permitted(version: &Version, step: Step) -> Error {
-    Error::conflict(format!("{} is {}; that does not permit to {step} it", version.coordinates, version.state)).with("status", version.state.as_str())
+    Error::conflict(format!("{} is {}; that does not permit to {step} it", version.coordinates, version.state))
+        .with("status", version.state.as_str())
 }
 
 pub(super) fn evaluated(judged: &Named, verdict: &Verdict, evaluation_id: EvaluationId, quarantine_id: Option<QuarantineId>) -> Event {

@@ -84,7 +84,9 @@ impl Store {
     pub fn find_token_by_secret(&self, secret: &Digest) -> Result<Option<(TokenRow, Digest)>> {
         let connection = self.connection()?;
         let found = connection
-            .prepare_cached("SELECT * FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret AND revoked_at IS NULL")?
+            .prepare_cached(
+                "SELECT * FROM tokens LEFT JOIN token_use USING (token_id) WHERE secret_sha256 = :secret AND revoked_at IS NULL",
+            )?
             .query_row(named_params! {":secret": secret.as_bytes().as_slice()}, |row| {
                 Ok((read(row)?, Digest::from_bytes(row.get("secret_sha256")?)))
             })

@@ -106,7 +106,12 @@ impl Write<'_> {
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn open_upload(&mut self, permit: &Permit<Writing>, expected: (Option<Digest>, Option<u64>), expires_at: Time) -> Result<Done<Upload>> {
+    pub fn open_upload(
+        &mut self,
+        permit: &Permit<Writing>,
+        expected: (Option<Digest>, Option<u64>),
+        expires_at: Time,
+    ) -> Result<Done<Upload>> {
         let id = UploadId::new(self.uuid());
         self.connection()
             .prepare_cached(
@@ -118,7 +123,8 @@ impl Write<'_> {
                 ":digest": expected.0.map(|digest| digest.to_string()), ":length": expected.1.map(rows::stored),
                 ":by": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":expires": expires_at.unix_ms(),
             })?;
-        let upload = find(self.connection(), permit.repo_key(), &id)?.ok_or_else(|| Error::internal("opening an upload", "the row is not there"))?;
+        let upload =
+            find(self.connection(), permit.repo_key(), &id)?.ok_or_else(|| Error::internal("opening an upload", "the row is not there"))?;
         Ok(Done::new(upload, Event::UploadCreated { repo: permit.repo_key().clone(), upload_id: id }))
     }
 
@@ -127,7 +133,13 @@ impl Write<'_> {
     ///
     /// # Errors
     /// `conflict` when the session is not open.
-    pub fn commit_upload(&mut self, permit: &Permit<Writing>, upload: Option<&UploadId>, digest: &Digest, size_bytes: u64) -> Result<Done<()>> {
+    pub fn commit_upload(
+        &mut self,
+        permit: &Permit<Writing>,
+        upload: Option<&UploadId>,
+        digest: &Digest,
+        size_bytes: u64,
+    ) -> Result<Done<()>> {
         self.add_blob(permit, digest, size_bytes)?;
         let upload_id = match upload {
             Some(id) => {
@@ -142,7 +154,9 @@ impl Write<'_> {
     fn add_blob(&self, permit: &Permit<Writing>, digest: &Digest, size_bytes: u64) -> Result<()> {
         let now = self.now().unix_ms();
         self.connection()
-            .prepare_cached("INSERT INTO blobs (digest, size_bytes, created_at) VALUES (:digest, :size, :now) ON CONFLICT (digest) DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO blobs (digest, size_bytes, created_at) VALUES (:digest, :size, :now) ON CONFLICT (digest) DO NOTHING",
+            )?
             .execute(named_params! {":digest": digest.to_string(), ":size": rows::stored(size_bytes), ":now": now})?;
         self.connection()
             .prepare_cached(
@@ -169,7 +183,9 @@ impl Write<'_> {
     fn end_upload(&self, repo: &RepoKey, id: &UploadId, state: UploadState, digest: Option<&Digest>) -> Result<()> {
         let changed = self
             .connection()
-            .prepare_cached("UPDATE uploads SET state = :state, digest = :digest WHERE upload_id = :id AND repo_key = :repo AND state = :open")?
+            .prepare_cached(
+                "UPDATE uploads SET state = :state, digest = :digest WHERE upload_id = :id AND repo_key = :repo AND state = :open",
+            )?
             .execute(named_params! {
                 ":state": state.as_str(), ":digest": digest.map(Digest::to_string), ":id": id.to_string(), ":repo": repo.as_str(),
                 ":open": UploadState::Open.as_str(),

@@ -154,7 +154,7 @@ pub(super) fn of_package(connection: &Connection, repo: &RepoKey, package: &Pack
     )?;
     let found = statement.query_map(
         named_params! {":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace_key(),
-            ":name": package.name_key()},
+        ":name": package.name_key()},
         Found::read,
     )?;
     Ok(found.collect::<rusqlite::Result<_>>()?)

@@ -72,7 +72,8 @@ impl Daemon {
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let sent = if body.is_empty() { self.agent.run(request.body(()).unwrap()) } else { self.agent.run(request.body(body.to_vec()).unwrap()) };
+        let sent =
+            if body.is_empty() { self.agent.run(request.body(()).unwrap()) } else { self.agent.run(request.body(body.to_vec()).unwrap()) };
         let mut response = sent.map_err(|fault| fault.to_string())?;
         let status = response.status().as_u16();
         let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec().map_err(|fault| fault.to_string())?;

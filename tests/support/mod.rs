@@ -16,10 +16,10 @@ use artifortress::clock::{Clock, FixedClock};
 use artifortress::config::Config;
 use artifortress::domain::digest::Digest;
 use artifortress::http::{HeaderMap, Router};
-use artifortress::policy::Engine;
-use artifortress::store::{self, Store, StoreOptions};
 use artifortress::jobs::{self, JobSettings};
+use artifortress::policy::Engine;
 use artifortress::routes;
+use artifortress::store::{self, Store, StoreOptions};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
@@ -134,7 +134,8 @@ impl TestApp {
 
     /// Every row of everything that a mutation could touch: equal before and after means that nothing was written.
     pub fn everything(&self) -> Vec<String> {
-        let tables = ["versions", "entries", "manifests", "policies", "quarantine_items", "quarantine_votes", "evaluations", "waivers", "outbox"];
+        let tables =
+            ["versions", "entries", "manifests", "policies", "quarantine_items", "quarantine_votes", "evaluations", "waivers", "outbox"];
         let more = ["tokens", "repos", "bindings", "blobs", "repo_blobs", "uploads", "audit"];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }
@@ -210,7 +211,8 @@ impl Call {
         let request = self.request.header("content-length", length).body(Full::new(self.body)).unwrap();
         let what = format!("{} {}", request.method(), request.uri());
         let (parts, body) = self.router.handle(request).await.into_parts();
-        let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>().map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
+        let reason =
+            parts.extensions.get::<hyper::ext::ReasonPhrase>().map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
         let bytes = body.collect().await.expect("the whole answer").to_bytes();
         Response { what, status: parts.status.as_u16(), reason: reason.unwrap_or_default(), headers: parts.headers, bytes }
     }
@@ -249,7 +251,8 @@ impl Response {
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|fault| panic!("{} answered {} with no JSON ({fault}): {:?}", self.what, self.status, self.text()))
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|fault| panic!("{} answered {} with no JSON ({fault}): {:?}", self.what, self.status, self.text()))
     }
 
     /// The body as text.

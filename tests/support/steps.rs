@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use super::{Response, TestApp, digest_of, text};
 
 /// A policy that holds everything.
-pub const HOLD_ALL: &str = r#"@id("hold-all") @decision("quarantine") @message("everything is reviewed") forbid (principal, action, resource);"#;
+pub const HOLD_ALL: &str =
+    r#"@id("hold-all") @decision("quarantine") @message("everything is reviewed") forbid (principal, action, resource);"#;
 /// A policy that denies everything.
 pub const DENY_ALL: &str = r#"@id("deny-all") @message("nothing comes in") forbid (principal, action, resource);"#;
 
 /// One rule: `decision` on what `condition` says, such as `context.package.name like "bad-*"`.
 pub fn rule(id: &str, decision: &str, condition: &str) -> String {
-    format!("@id(\"{id}\") @decision(\"{decision}\") @message(\"rule {id} fired\") forbid (principal, action, resource) when {{ {condition} }};\n")
+    format!(
+        "@id(\"{id}\") @decision(\"{decision}\") @message(\"rule {id} fired\") forbid (principal, action, resource) when {{ {condition} }};\n"
+    )
 }
 
 /// The address of a version.
@@ -37,8 +40,14 @@ pub struct Package {
 impl Package {
     /// A generic package with one file whose bytes are its own.
     pub fn generic(name: &str, version: &str) -> Package {
-        Package { package_type: "generic".to_owned(), name: name.to_owned(), version: version.to_owned(), files: Vec::new(), manifest: None }
-            .file(&format!("{name}.bin"), format!("the bytes of {name} {version}").as_bytes())
+        Package {
+            package_type: "generic".to_owned(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            files: Vec::new(),
+            manifest: None,
+        }
+        .file(&format!("{name}.bin"), format!("the bytes of {name} {version}").as_bytes())
     }
 
     /// With one more file.
@@ -94,7 +103,14 @@ impl TestApp {
     /// Stores a repo's policy.
     pub async fn set_policy(&self, repo: &str, policy: &str) -> Value {
         let path = format!("/v1/repos/{repo}/policy");
-        self.call("PUT", &path).token(&self.admin).header("content-type", "text/plain").body(policy.to_owned()).send().await.expect(200).json()
+        self.call("PUT", &path)
+            .token(&self.admin)
+            .header("content-type", "text/plain")
+            .body(policy.to_owned())
+            .send()
+            .await
+            .expect(200)
+            .json()
     }
 
     /// Uploads a blob at once; gives its digest.

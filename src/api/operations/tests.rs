@@ -12,11 +12,15 @@ async fn a_policy_is_stored_in_revisions_and_a_faulty_one_changes_nothing() {
     let first = instance.get("/v1/policy", &admin).await;
     assert_eq!((&first["revision"], &first["text"], first["rules"][0]["id"].as_str()), (&json!(1), &json!(POLICY), Some("look")));
     assert_eq!(instance.call("PUT", "/v1/policy", &admin, POLICY).await.json()["revision"], 1, "the same text is no new revision");
-    let faulty = instance.call("PUT", "/v1/policy", &admin, "@id(\"x\")\nforbid (principal, action, resource) when { context.nonsense };").await;
+    let faulty =
+        instance.call("PUT", "/v1/policy", &admin, "@id(\"x\")\nforbid (principal, action, resource) when { context.nonsense };").await;
     assert_eq!((faulty.status, &faulty.json()["error"], &faulty.json()["faults"][0]["line"]), (400, &json!("bad_policy"), &json!(2)));
     assert_eq!(instance.call("PUT", "/v1/policy", &admin, "x".repeat(256 * 1024 + 1)).await.status, 413);
     let second = instance.call("PUT", "/v1/policy", &admin, "").await;
-    assert_eq!((second.status, &second.json()["revision"], &second.json()["rules"], second.json().get("text")), (200, &json!(2), &json!([]), None));
+    assert_eq!(
+        (second.status, &second.json()["revision"], &second.json()["rules"], second.json().get("text")),
+        (200, &json!(2), &json!([]), None)
+    );
     let versions = instance.get("/v1/policy/versions?limit=1", &admin).await;
     assert_eq!((&versions["items"][0]["revision"], versions["items"][0].get("text")), (&json!(2), None));
     let rest = instance.get(&format!("/v1/policy/versions?cursor={}", versions["nextCursor"].as_str().unwrap()), &admin).await;
@@ -61,13 +65,22 @@ async fn an_evaluation_is_recorded_listed_shown_with_its_input_and_verified() {
     let made = instance.call("POST", at, &admin, json!({"action": "promote", "versionId": version, "reason": "before the release"})).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let made_body = made.json();
-    assert_eq!((&made_body["decision"], &made_body["decisionSource"], &made_body["quarantined"]), (&json!("allow"), &json!("default_allow"), &json!(false)));
-    assert_eq!((&made_body["evaluatedBySubject"], &made_body["reason"], &made_body["quarantineId"]), (&json!("admin"), &json!("before the release"), &Value::Null));
+    assert_eq!(
+        (&made_body["decision"], &made_body["decisionSource"], &made_body["quarantined"]),
+        (&json!("allow"), &json!("default_allow"), &json!(false))
+    );
+    assert_eq!(
+        (&made_body["evaluatedBySubject"], &made_body["reason"], &made_body["quarantineId"]),
+        (&json!("admin"), &json!("before the release"), &Value::Null)
+    );
     let shown = instance.get(made.headers["location"].to_str().unwrap(), &admin).await;
     assert_eq!((&shown["input"]["context"]["package"]["name"], &shown["evaluationId"]), (&json!("fine"), &made_body["evaluationId"]));
     let one = format!("{at}/{}/verify", made_body["evaluationId"].as_str().unwrap());
     let verified = instance.call("POST", &one, &admin, "").await.json();
-    assert_eq!((&verified["matches"], &verified["decision"], &verified["recorded"]["decision"]), (&json!(true), &json!("allow"), &json!("allow")));
+    assert_eq!(
+        (&verified["matches"], &verified["decision"], &verified["recorded"]["decision"]),
+        (&json!(true), &json!("allow"), &json!("allow"))
+    );
 
     // Later policies do not change what was decided under earlier ones.
     instance.call("PUT", "/v1/policy", &admin, "@id(\"all\") forbid (principal, action, resource);").await;
@@ -90,7 +103,12 @@ async fn a_hint_only_tightens_and_a_released_one_is_waived_for_that_content() {
     let admin = instance.admin.clone();
     let version = publish(&instance, "fine").await;
     let at = "/v1/repos/main/policy/evaluations";
-    let ask = async |hint: &str| instance.call("POST", at, &admin, json!({"action": "publish", "versionId": version, "decisionHint": hint, "reason": "scanner"})).await.json();
+    let ask = async |hint: &str| {
+        instance
+            .call("POST", at, &admin, json!({"action": "publish", "versionId": version, "decisionHint": hint, "reason": "scanner"}))
+            .await
+            .json()
+    };
     assert_eq!(ask("allow").await["decision"], "allow");
     let held = ask("quarantine").await;
     assert_eq!((&held["decisionSource"], &held["quarantined"]), (&json!("hint_quarantine"), &json!(true)));
@@ -107,7 +125,12 @@ async fn a_hint_only_tightens_and_a_released_one_is_waived_for_that_content() {
         assert_eq!(instance.call("POST", at, &admin, &body).await.status, 400, "{body}");
     }
     let engine = again["policyEngineVersion"].as_str().unwrap();
-    let with_engine = async |engine: &str| instance.call("POST", at, &admin, json!({"action": "publish", "versionId": version, "reason": "r", "policyEngineVersion": engine})).await.status;
+    let with_engine = async |engine: &str| {
+        instance
+            .call("POST", at, &admin, json!({"action": "publish", "versionId": version, "reason": "r", "policyEngineVersion": engine}))
+            .await
+            .status
+    };
     assert_eq!((with_engine(engine).await, with_engine("other-1").await), (201, 409));
     instance.end();
 }
@@ -124,7 +147,9 @@ async fn the_audit_trail_is_filtered_paged_and_exported_whole() {
     let seqs: Vec<u64> = all["items"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect();
     assert!(seqs.windows(2).all(|pair| pair[0] == pair[1] + 1) && seqs.last() == Some(&1), "{seqs:?}");
     let published = instance.get("/v1/audit?action=package.version.published&limit=2", &admin).await;
-    let rest = instance.get(&format!("/v1/audit?action=package.version.published&cursor={}", published["nextCursor"].as_str().unwrap()), &admin).await;
+    let rest = instance
+        .get(&format!("/v1/audit?action=package.version.published&cursor={}", published["nextCursor"].as_str().unwrap()), &admin)
+        .await;
     assert_eq!(rest["items"].as_array().unwrap().len(), 3);
     let count = async |query: &str| instance.get(&format!("/v1/audit?limit=200&{query}"), &admin).await["items"].as_array().unwrap().len();
     let window = "since=2027-01-15T08:02:00Z&until=2027-01-15T08:03:00Z";
@@ -154,7 +179,10 @@ async fn the_backlogs_are_counted_listed_and_jobs_are_retried_and_called_off() {
     instance.store.bookkeep(|books| books.relay(10, 5)).await.unwrap();
     assert_eq!(instance.get("/v1/admin/outbox?state=pending", &admin).await["items"], json!([]));
     let page = instance.get("/v1/admin/outbox?state=delivered&limit=1", &admin).await;
-    assert_eq!(instance.get(&format!("/v1/admin/outbox?cursor={}", page["nextCursor"].as_str().unwrap()), &admin).await["items"][0]["kind"], "policy.changed");
+    assert_eq!(
+        instance.get(&format!("/v1/admin/outbox?cursor={}", page["nextCursor"].as_str().unwrap()), &admin).await["items"][0]["kind"],
+        "policy.changed"
+    );
     let jobs = instance.get("/v1/admin/jobs?state=pending&kind=search_index", &admin).await;
     let job = jobs["items"][0]["jobId"].as_str().unwrap();
     let cancelled = instance.call("POST", &format!("/v1/admin/jobs/{job}/cancel"), &admin, "").await;

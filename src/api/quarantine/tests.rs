@@ -102,7 +102,13 @@ impl Instance {
         let digest = Digest::of(content.as_bytes());
         let source = futures_util::stream::iter([Ok(bytes::Bytes::from_static(content.as_bytes()))]);
         let (digest, size_bytes) = self.app.registry.put_blob(&permit, digest, source).await.unwrap();
-        let entry = NewEntry { path: "dir/the file.txt".parse().unwrap(), digest, size_bytes, media_type: Some("text/html".to_owned()), sha1: None };
+        let entry = NewEntry {
+            path: "dir/the file.txt".parse().unwrap(),
+            digest,
+            size_bytes,
+            media_type: Some("text/html".to_owned()),
+            sha1: None,
+        };
         let coordinates = Coordinates::new(PackageName::new(PackageType::generic(), "", name).unwrap(), "1.0").unwrap();
         self.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None }).await
     }
@@ -140,11 +146,20 @@ async fn a_release_publishes_what_was_held_and_a_second_resolution_says_who_was_
     let released = instance.call("POST", &format!("{at}/release"), &reviewer, r#"{"comment":"looks good"}"#).await;
     assert_eq!(released.status, 200, "{}", released.text);
     let released = released.json();
-    assert_eq!((&released["status"], &released["resolvedBySubject"], &released["comment"]), (&json!("released"), &json!("rae"), &json!("looks good")));
-    assert_eq!(released["votes"], json!([{"subject": "rae", "vote": "release", "comment": "looks good", "at": "2027-01-15T08:00:01.000Z"}]));
+    assert_eq!(
+        (&released["status"], &released["resolvedBySubject"], &released["comment"]),
+        (&json!("released"), &json!("rae"), &json!("looks good"))
+    );
+    assert_eq!(
+        released["votes"],
+        json!([{"subject": "rae", "vote": "release", "comment": "looks good", "at": "2027-01-15T08:00:01.000Z"}])
+    );
     for verb in ["release", "reject"] {
         let again = instance.call("POST", &format!("{at}/{verb}"), &instance.admin, "").await;
-        assert_eq!((again.status, &again.json()["error"], &again.json()["resolvedBySubject"]), (409, &json!("quarantine_resolved"), &json!("rae")));
+        assert_eq!(
+            (again.status, &again.json()["error"], &again.json()["resolvedBySubject"]),
+            (409, &json!("quarantine_resolved"), &json!("rae"))
+        );
         assert_eq!((&again.json()["status"], &again.json()["resolvedAt"]), (&json!("released"), &json!("2027-01-15T08:00:01.000Z")));
     }
     let again = instance.publish("main", "held-one", &instance.admin, "held bytes").await;
@@ -162,7 +177,13 @@ async fn only_who_may_promote_reviews_and_what_is_strange_is_refused() {
     let elsewhere = instance.token("else", &["repo:dual:promote"]).await;
     let at = format!("/v1/repos/main/quarantine/{id}");
     let list = "/v1/repos/main/quarantine";
-    for (method, path) in [("GET", list.to_owned()), ("GET", at.clone()), ("GET", format!("{at}/files/dir/the%20file.txt")), ("POST", format!("{at}/release")), ("POST", format!("{at}/reject"))] {
+    for (method, path) in [
+        ("GET", list.to_owned()),
+        ("GET", at.clone()),
+        ("GET", format!("{at}/files/dir/the%20file.txt")),
+        ("POST", format!("{at}/release")),
+        ("POST", format!("{at}/reject")),
+    ] {
         assert_eq!(instance.call(method, &path, "", "").await.status, 401, "{path}");
         assert_eq!(instance.call(method, &path, &writer, "").await.status, 403, "{path}");
         assert_eq!(instance.call(method, &path, &elsewhere, "").await.status, 404, "{path}");
@@ -170,7 +191,12 @@ async fn only_who_may_promote_reviews_and_what_is_strange_is_refused() {
     assert_eq!(instance.call("GET", "/v1/quarantine", "", "").await.status, 401);
     assert_eq!(instance.call("GET", "/v1/quarantine", &writer, "").await.status, 403);
     assert_eq!(instance.get("/v1/quarantine", &elsewhere).await["items"], json!([]));
-    for (path, body) in [(format!("{list}?status=open"), ""), (format!("{list}?state=released"), ""), (format!("{list}?limit=0"), ""), (format!("{list}?cursor=x"), "")] {
+    for (path, body) in [
+        (format!("{list}?status=open"), ""),
+        (format!("{list}?state=released"), ""),
+        (format!("{list}?limit=0"), ""),
+        (format!("{list}?cursor=x"), ""),
+    ] {
         assert_eq!(instance.call("GET", &path, &instance.admin, body).await.status, 400, "{path}");
     }
     for body in ["{\"reason\":\"x\"}", "[]", "{\"comment\":\"\"}", "{\"comment\":\"a\\u0000b\"}"] {
@@ -191,7 +217,11 @@ async fn dual_control_takes_two_others_and_one_rejection() {
     assert_eq!(instance.call("POST", &release, &uploader, "").await.status, 403);
     let voted = instance.call("POST", &release, &rae, "{}").await;
     assert_eq!((voted.status, &voted.json()["status"]), (200, &json!("quarantined")));
-    assert_eq!(instance.call("POST", &release, &rae_again, "").await.json()["error"], "conflict", "one subject, one vote, whatever the token");
+    assert_eq!(
+        instance.call("POST", &release, &rae_again, "").await.json()["error"],
+        "conflict",
+        "one subject, one vote, whatever the token"
+    );
     let settled = instance.call("POST", &release, &rob, "").await.json();
     assert_eq!((&settled["status"], settled["votes"].as_array().unwrap().len()), (&json!("released"), 2));
 
@@ -219,7 +249,9 @@ async fn who_put_files_into_a_draft_does_not_release_it_under_dual_control() {
     let (digest, size_bytes) = instance.app.registry.put_blob(&helper, Digest::of(b"smuggled"), source).await.unwrap();
     let entry = NewEntry { path: "a".parse().unwrap(), digest, size_bytes, media_type: None, sha1: None };
     instance.app.registry.put_entries(&helper, draft.id, vec![entry]).await.unwrap();
-    let Admitted::Quarantined { quarantine_id, .. } = instance.app.registry.publish(&permit, draft.id, None).await.unwrap() else { panic!("not held") };
+    let Admitted::Quarantined { quarantine_id, .. } = instance.app.registry.publish(&permit, draft.id, None).await.unwrap() else {
+        panic!("not held")
+    };
     let release = format!("/v1/repos/dual/quarantine/{quarantine_id}/release");
     assert_eq!(instance.call("POST", &release, &both, "").await.status, 403);
     instance.end();
@@ -235,7 +267,10 @@ async fn held_bytes_are_an_attachment_and_the_look_is_audited() {
     assert_eq!((file.status, file.text.as_str()), (200, "held bytes"));
     assert_eq!(file.headers[header::CONTENT_DISPOSITION], "attachment; filename=\"the_file.txt\"; filename*=UTF-8''the%20file.txt");
     assert_eq!(file.headers[header::CONTENT_TYPE], "application/octet-stream");
-    assert_eq!((&file.headers[header::CACHE_CONTROL], &file.headers[header::X_CONTENT_TYPE_OPTIONS]), (&HeaderValue::from_static("no-store"), &HeaderValue::from_static("nosniff")));
+    assert_eq!(
+        (&file.headers[header::CACHE_CONTROL], &file.headers[header::X_CONTENT_TYPE_OPTIONS]),
+        (&HeaderValue::from_static("no-store"), &HeaderValue::from_static("nosniff"))
+    );
     assert_eq!(instance.call("GET", &format!("{at}/other"), &reviewer, "").await.status, 404);
     assert_eq!(instance.call("GET", &format!("{at}/..%2Fx"), &reviewer, "").await.status, 400);
     let audit = instance.get(&format!("/v1/audit?action=quarantine.inspected&actor=rae&resource={version}"), &instance.admin).await;
@@ -246,13 +281,18 @@ async fn held_bytes_are_an_attachment_and_the_look_is_audited() {
 #[tokio::test]
 async fn a_hold_by_hand_takes_a_version_out_of_view_and_a_release_brings_it_back() {
     let instance = Instance::start().await;
-    let Admitted::Published { version_id, .. } = instance.publish("main", "fine", &instance.admin, "fine bytes").await.unwrap() else { panic!("held") };
+    let Admitted::Published { version_id, .. } = instance.publish("main", "fine", &instance.admin, "fine bytes").await.unwrap() else {
+        panic!("held")
+    };
     let hold = format!("/v1/repos/main/versions/{version_id}/quarantine");
     assert_eq!(instance.call("POST", &hold, &instance.admin, "").await.status, 400);
     let held = instance.call("POST", &hold, &instance.admin, r#"{"reason":"a report from outside"}"#).await;
     assert_eq!(held.status, 201, "{}", held.text);
     let item = held.json();
-    assert_eq!((&item["heldFrom"], &item["reasons"][0]["rule"], &item["evaluationId"]), (&json!("published"), &json!("manual"), &Value::Null));
+    assert_eq!(
+        (&item["heldFrom"], &item["reasons"][0]["rule"], &item["evaluationId"]),
+        (&json!("published"), &json!("manual"), &Value::Null)
+    );
     let at = held.headers[header::LOCATION].to_str().unwrap();
     assert_eq!(instance.get(at, &instance.admin).await["quarantineId"], item["quarantineId"]);
     assert_eq!(instance.get("/v1/search?q=fine", &instance.admin).await["totalCount"], 0);
@@ -286,7 +326,9 @@ async fn the_list_over_all_repos_pages_through_each_item_once_and_filters_exactl
             }
         }
     };
-    let newest_first = |pick: &dyn Fn(&(&str, QuarantineId)) -> bool| all.iter().rev().filter(|item| pick(item)).map(|item| item.1.to_string()).collect::<Vec<_>>();
+    let newest_first = |pick: &dyn Fn(&(&str, QuarantineId)) -> bool| {
+        all.iter().rev().filter(|item| pick(item)).map(|item| item.1.to_string()).collect::<Vec<_>>()
+    };
     let main_only = instance.token("max", &["repo:main:promote"]).await;
     assert_eq!(collect("/v1/quarantine?", &reviewer).await, newest_first(&|_| true));
     assert_eq!(collect("/v1/quarantine?", &main_only).await, newest_first(&|item| item.0 == "main"));

@@ -85,7 +85,8 @@ async fn a_flood_of_different_notes_is_counted_in_bounded_memory_and_none_is_dro
 async fn stamps_move_forward_only_and_unknown_tokens_are_passed_over() {
     let world = World::new().await;
     let token = TokenId::new(world.store.clock().uuid());
-    let insert = "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
+    let insert =
+        "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
     world.raw().execute(insert, [token.to_string()]).unwrap();
     let now = world.store.clock().now();
     world.store.note_token_use(token, now);

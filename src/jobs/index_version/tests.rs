@@ -55,7 +55,10 @@ fn damages() -> Vec<Damage> {
         }),
         ("of a newer program", |world| {
             std::fs::remove_file(world.index_path()).unwrap();
-            Connection::open(world.index_path()).unwrap().execute_batch("CREATE TABLE cats (name TEXT); PRAGMA user_version = 99;").unwrap();
+            Connection::open(world.index_path())
+                .unwrap()
+                .execute_batch("CREATE TABLE cats (name TEXT); PRAGMA user_version = 99;")
+                .unwrap();
         }),
     ]
 }

@@ -60,7 +60,10 @@ async fn a_malformed_event_is_put_off_five_minutes_dies_at_the_fifth_look_and_de
         assert_eq!(world.job(&id).0, "completed");
         for event in &world.events()[..broken.len()] {
             let state = if look < 5 { "pending" } else { "dead" };
-            assert_eq!((event.state.as_str(), event.attempts, event.last_error.as_deref()), (state, look, Some("event_without_version_id")));
+            assert_eq!(
+                (event.state.as_str(), event.attempts, event.last_error.as_deref()),
+                (state, look, Some("event_without_version_id"))
+            );
             assert_eq!(event.due_at, world.clock.now().plus_ms(5 * MINUTES_MS));
         }
         world.clock.advance_ms(5 * MINUTES_MS - 1);
