@@ -19,6 +19,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
         "the first entry of the partial index",
     ),
     ("SELECT due_at FROM jobs INDEXED BY jobs_due", "the first entries of the partial index"),
+    ("UPDATE tokens SET scopes = (SELECT json_group_array(value)", "a repo is being deleted; no token keeps a scope on it"),
     ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
     ("UPDATE tokens SET scopes =", "takes the scopes on a deleted repo out of every token; deleting a repo is rare"),
     ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
