@@ -134,10 +134,11 @@ impl Registry {
 
     async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
         for _ in 0..ROUNDS {
+            let deadline = self.gate.deadline();
             let named = self.named(permit, id).await?;
             let question = self.question(permit, permit.roles(), action, hint);
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(&named, question, move || store.author(&asked)?.dossier(&id)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || store.author(&asked)?.dossier(&id)).await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
             let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
@@ -157,6 +158,7 @@ impl Registry {
             return Err(Error::bad_request("targetRepo must be another repo"));
         }
         for _ in 0..ROUNDS {
+            let deadline = self.gate.deadline();
             let (store, asked) = (Arc::clone(&self.store), source.reading());
             let named = hop::run(move || {
                 let release = store.read(&asked)?.release(&id)?;
@@ -165,7 +167,7 @@ impl Registry {
             .await?;
             let question = self.question(target, target.roles(), Action::Promote, None);
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
-            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
             let verdict = self.recorded(target, &named, Action::Promote, judged).await?;
             let (from, to) = (source.clone(), target.clone());
             let admission = self.store.write(target, move |tx| tx.promote(&from, &to, &verdict)).await?;
