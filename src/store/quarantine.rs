@@ -241,7 +241,7 @@ impl Write<'_> {
                      ON CONFLICT (version_id, content_digest, rule) DO NOTHING",
                 )?
                 .execute(named_params! {
-                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.rule, ":id": item.id.to_string(),
+                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.waiver(), ":id": item.id.to_string(),
                     ":now": self.now().unix_ms(),
                 })?;
         }
