@@ -59,7 +59,7 @@ section! {
         /// The largest upload, in bytes.
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// Connections served at once; further ones wait.
-        max_connections: usize = 4096, 1..=1_000_000;
+        max_connections: usize = 1024, 1..=1_000_000;
     }
 }
 
