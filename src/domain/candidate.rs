@@ -85,6 +85,18 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// What somebody without credentials is told: the kind of reason, without the name and the words of a rule or a person.
+    #[must_use]
+    pub fn in_general(&self) -> Reason {
+        let (rule, message) = match (self.rule.as_str(), self.decision) {
+            ("manual", _) => ("manual", "a reviewer holds it"),
+            ("hint", _) => ("hint", "a scanner's finding holds it"),
+            (_, Decision::Deny) => ("policy", "the policy forbids it"),
+            (_, Decision::Quarantine | Decision::Allow) => ("policy", "the policy holds it for review"),
+        };
+        Reason { rule: rule.to_owned(), decision: self.decision, message: message.to_owned(), policy: None }
+    }
+
     /// What a waiver of this reason is filed under: the rule with whose policy it stands in, so that a waiver of a repo's
     /// rule never covers the instance's rule of the same name.
     #[must_use]
