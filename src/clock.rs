@@ -20,6 +20,13 @@ pub trait Clock: Send + Sync + 'static {
     fn secret(&self) -> Result<[u8; 32]>;
 }
 
+/// The moment `ms` milliseconds from now by the runtime's own clock, which never steps: for deadlines.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+pub fn deadline_after_ms(ms: u64) -> tokio::time::Instant {
+    tokio::time::Instant::now() + std::time::Duration::from_millis(ms)
+}
+
 /// The machine's own clock and random source.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;

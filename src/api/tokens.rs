@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{PageBody, PageQuery, check_words};
+use super::wire::{PageBody, PageQuery};
 use crate::access::{TokenRequest, TokenRow};
 use crate::app::App;
 use crate::domain::access::{Role, Scope, Signed};
 use crate::domain::id::TokenId;
 use crate::domain::name::Subject;
 use crate::domain::time::Time;
+use crate::domain::words::check_words;
 use crate::error::{Error, Result};
 use crate::http::{Reply, Request, Routes};
 

@@ -9,9 +9,6 @@ use crate::registry::Page;
 pub const PAGE_DEFAULT: usize = 50;
 /// Items of a page at most.
 pub const PAGE_LIMIT: usize = 200;
-/// Characters of words that somebody gives.
-const WORDS_LIMIT: usize = 1000;
-
 /// The parameters of every list. A list with filters has them in a struct of its own and calls [`page_limit`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,15 +65,4 @@ pub fn cut_page<T>(rest: impl IntoIterator<Item = T>, limit: usize, key: impl Fn
     items.truncate(limit);
     let next_cursor = if more { items.last().map(key) } else { None };
     Page { items, next_cursor }
-}
-
-/// Checks words that somebody gives, such as a note.
-///
-/// # Errors
-/// `bad_request` when they are empty, too long or hold control characters.
-pub fn check_words(member: &str, words: &str) -> Result<()> {
-    if words.trim().is_empty() || words.chars().count() > WORDS_LIMIT || words.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Error::bad_request(format!("{member} must have 1 to {WORDS_LIMIT} characters and no control characters")));
-    }
-    Ok(())
 }

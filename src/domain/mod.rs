@@ -22,3 +22,4 @@ pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;
+pub mod words;

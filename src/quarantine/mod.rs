@@ -17,15 +17,13 @@ use crate::domain::name::RelativePath;
 use crate::domain::quarantine::{Ballot, QuarantineItem, QuarantineStatus};
 use crate::domain::version::{File, Release};
 use crate::domain::visibility::Held;
+use crate::domain::words::check_words;
 use crate::error::{Error, Result};
 use crate::hop;
 use crate::store::{Done, Evaluation, Page, Store};
 
 /// For rooms that may not name the store.
 pub use crate::store::ListedHold;
-
-/// Characters of a comment or reason.
-const WORDS_LIMIT: usize = 1000;
 
 /// The verbs of a reviewer.
 pub struct Review {
@@ -141,11 +139,4 @@ impl Review {
         })
         .await
     }
-}
-
-fn check_words(member: &str, words: &str) -> Result<()> {
-    if words.trim().is_empty() || words.chars().count() > WORDS_LIMIT || words.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Error::bad_request(format!("{member} must have 1 to {WORDS_LIMIT} characters and no control characters")));
-    }
-    Ok(())
 }

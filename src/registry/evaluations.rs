@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::Registry;
 use super::admission::{ROUNDS, too_restless};
-use super::lifecycle::check_reason;
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::{Action, Decision};
 use crate::domain::digest::Digest;
 use crate::domain::id::{EvaluationId, VersionId};
 use crate::domain::repo::Repo;
+use crate::domain::words::check_words;
 use crate::error::{Error, Result};
 use crate::hop;
 use crate::policy::{Outcome, digest_of_policies};
@@ -84,7 +84,7 @@ impl Registry {
                 return Err(Error::bad_request(format!("action must be publish or promote; {} is asked by its own route", request.action)));
             }
         }
-        check_reason(&request.reason)?;
+        check_words("reason", &request.reason)?;
         let own = self.gate.engine_version();
         match &request.engine_version {
             Some(wanted) if wanted != own => {

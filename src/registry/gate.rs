@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::clock::deadline_after_ms;
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
@@ -69,7 +70,7 @@ impl Gate {
 
     /// When an answer to a question that begins now is due.
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.budget_ms)
+        deadline_after_ms(self.budget_ms)
     }
 
     /// Gathers by `gather` and evaluates, until `deadline`.

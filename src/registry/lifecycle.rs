@@ -4,22 +4,8 @@ use super::Registry;
 use crate::domain::access::{Admin, Permit, Write};
 use crate::domain::id::VersionId;
 use crate::domain::version::{Protection, Version};
-use crate::error::{Error, Result};
-
-/// Characters of a reason that somebody gives.
-const REASON_LIMIT: usize = 1000;
-
-/// Checks the words that somebody gives for an action.
-///
-/// # Errors
-/// `bad_request` when they are empty, too long or hold control characters.
-pub(super) fn check_reason(reason: &str) -> Result<()> {
-    let length = reason.chars().count();
-    if reason.trim().is_empty() || length > REASON_LIMIT || reason.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Error::bad_request(format!("reason must have 1 to {REASON_LIMIT} characters and no control characters")));
-    }
-    Ok(())
-}
+use crate::domain::words::check_words;
+use crate::error::Result;
 
 impl Registry {
     /// Takes a version back; it may be restored for `retention_days`, the repo's setting unless given.
@@ -27,7 +13,7 @@ impl Registry {
     /// # Errors
     /// `artifact_protected`; `conflict` when its state does not permit it.
     pub async fn tombstone(&self, permit: &Permit<Write>, id: VersionId, reason: &str, retention_days: Option<u32>) -> Result<Version> {
-        check_reason(reason)?;
+        check_words("reason", reason)?;
         let days = retention_days.unwrap_or(permit.repo().settings.retention_days);
         let (writing, reason) = (permit.clone(), reason.to_owned());
         self.store.write(permit, move |tx| tx.tombstone(&writing, &id, &reason, days)).await
@@ -38,7 +24,7 @@ impl Registry {
     /// # Errors
     /// `not_found`.
     pub async fn protect(&self, permit: &Permit<Admin>, id: VersionId, mode: Protection, reason: &str) -> Result<Version> {
-        check_reason(reason)?;
+        check_words("reason", reason)?;
         let (administering, reason) = (permit.clone(), reason.to_owned());
         self.store.write(permit, move |tx| tx.protect(&administering, &id, mode, &reason)).await
     }
@@ -57,7 +43,7 @@ impl Registry {
     /// # Errors
     /// `conflict` when it is not published.
     pub async fn yank(&self, permit: &Permit<Write>, id: VersionId, reason: &str) -> Result<Version> {
-        check_reason(reason)?;
+        check_words("reason", reason)?;
         let (writing, reason) = (permit.clone(), reason.to_owned());
         self.store.write(permit, move |tx| tx.yank(&writing, &id, &reason)).await
     }
