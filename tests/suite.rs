@@ -11,6 +11,7 @@ mod lifecycle;
 mod model;
 mod plans;
 mod quarantine;
+mod queue;
 mod races;
 mod reads;
 mod routes;
