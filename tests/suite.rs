@@ -16,6 +16,7 @@ mod races;
 mod reads;
 mod routes;
 mod schema;
+mod search;
 mod support;
 mod tidy;
 mod visibility;
