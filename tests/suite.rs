@@ -20,3 +20,4 @@ mod search;
 mod support;
 mod tidy;
 mod visibility;
+mod visibility_pypi;
