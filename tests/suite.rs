@@ -3,6 +3,7 @@
 
 mod authorization;
 mod bad_input;
+mod bad_upload;
 mod clients;
 mod crash;
 mod gate;
