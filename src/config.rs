@@ -59,7 +59,7 @@ section! {
         /// The largest upload, in bytes.
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// Connections served at once; further ones wait.
-        max_connections: usize = 4096, 1..=1_000_000;
+        max_connections: usize = 1024, 1..=1_000_000;
     }
 }
 
@@ -182,7 +182,7 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// Listen on this address, such as 127.0.0.1:8466 or unix:PATH; may be repeated.
+    /// Listen on this address, such as 127.0.0.1:8466; may be repeated.
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
@@ -252,10 +252,7 @@ impl Config {
     /// Whether only this machine can reach the listeners: loopback addresses and local sockets.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|listen| match listen {
-            Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Listen::Unix(_) => true,
-        })
+        self.listen.iter().all(|Listen(address)| address.ip().to_canonical().is_loopback())
     }
 }
 

@@ -35,7 +35,7 @@ async fn a_denied_publish_leaves_a_draft_an_evaluation_and_no_event() {
     app.set_policy("main", DENY_ALL).await;
     let mark = app.mark();
     let refusal = app.publish(&app.admin, "main", &id).await.refused(403, "policy_denied");
-    assert_eq!(refusal["reasons"], json!([{"rule": "deny-all", "decision": "deny", "message": "nothing comes in"}]));
+    assert_eq!(refusal["reasons"], json!([{"rule": "deny-all", "decision": "deny", "message": "nothing comes in", "policy": "repo"}]));
     assert_eq!(app.state("main", &id).await, "draft");
     assert_eq!(app.audit_since(&mark), ["policy.evaluated", "policy.denied"]);
     assert!(app.events_since(&mark).is_empty());

@@ -273,3 +273,21 @@ async fn latest_never_names_what_is_held() {
     let list = app.get(&reader, "/v1/repos/main/packages/versions?packageType=generic&name=demo").await.expect(200).json();
     assert_eq!(items(&list).len(), 1);
 }
+
+#[tokio::test]
+async fn without_credentials_a_refusal_tells_neither_a_rule_nor_a_persons_words() {
+    let app = TestApp::new().await;
+    let reader = app.issue("ann", &["repo:main:read"]).await;
+    let id = app.published("main", &demo()).await;
+    app.call("PATCH", "/v1/repos/main").token(&app.admin).json(&json!({"anonymousRead": true})).send().await.expect(200);
+    let hold = format!("/v1/repos/main/versions/{id}/quarantine");
+    app.post(&app.admin, &hold, json!({"reason": "words between us reviewers"})).await.expect(201);
+    let mut told = 0;
+    for path in surfaces(&id) {
+        let (stranger, known) = (app.call("GET", &path).send().await, app.get(&reader, &path).await);
+        assert_eq!(stranger.status, known.status, "{path}");
+        assert!(!stranger.text().contains("between us"), "{path}: {}", stranger.text());
+        told += usize::from(known.text().contains("words between us reviewers"));
+    }
+    assert!(told >= 3, "a reader with a token was told {told} times");
+}

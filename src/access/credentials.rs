@@ -25,14 +25,24 @@ pub(super) fn token(header: &HeaderValue) -> Result<Secret> {
         "basic" => basic_password(rest.trim())?,
         _ => return Err(refused("send the token as Bearer, or as the password of Basic")),
     };
-    Secret::parse(&token).ok_or_else(|| refused("this is not a token of artifortress; tokens start with aft_"))
+    Secret::parse(&token).ok_or_else(|| {
+        refused(match token.as_str() {
+            "" => "the token is empty; send it as Bearer, or as the password of Basic",
+            text if text.starts_with("aft_") => "this token is incomplete or mistyped; copy it again",
+            _ => "this is not a token of artifortress; tokens start with aft_",
+        })
+    })
 }
 
 fn basic_password(encoded: &str) -> Result<String> {
     let unreadable = || refused("the Basic credentials cannot be read");
     let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|_| unreadable())?;
     let text = String::from_utf8(bytes).map_err(|_| unreadable())?;
-    text.split_once(':').map(|(_, password)| password.to_owned()).ok_or_else(unreadable)
+    let (user, password) = text.split_once(':').ok_or_else(unreadable)?;
+    if password.is_empty() && user.starts_with("aft_") {
+        return Err(refused("the token was sent as the user name of Basic; send it as the password, with any user name"));
+    }
+    Ok(password.to_owned())
 }
 
 /// The 401 for credentials that are no good.

@@ -237,6 +237,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn taking_a_rejected_version_back_does_not_free_its_bytes() {
+        let instance = Instance::start().await;
+        let (version_id, quarantine_id) = instance.hold("main", "held-one", &instance.admin).await;
+        instance.publish("main", "fine", &instance.admin, "held bytes").await.unwrap();
+        let reject = format!("/v1/repos/main/quarantine/{quarantine_id}/reject");
+        assert_eq!(instance.call("POST", &reject, &instance.admin, "").await.status, 200);
+        let blob = format!("/v1/repos/main/blobs/{}", Digest::of(b"held bytes"));
+        assert_eq!(instance.call("GET", &blob, &instance.admin, "").await.status, 423);
+        let tombstone = format!("/v1/repos/main/packages/versions/{version_id}/tombstone");
+        assert_eq!(instance.call("POST", &tombstone, &instance.admin, r#"{"reason":"tidying up"}"#).await.status, 200);
+        for method in ["GET", "HEAD"] {
+            assert_eq!(instance.call(method, &blob, &instance.admin, "").await.status, 423, "{method}");
+        }
+        instance.end();
+    }
+
+    #[tokio::test]
     async fn nothing_is_published_into_a_repo_that_was_deleted_meanwhile() {
         let instance = Instance::start().await;
         let permit = writing(&instance).await;

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Flags};
+use crate::error::Code;
 
 /// A package registry with a policy gate in it.
 #[derive(Debug, Parser)]
@@ -113,10 +114,11 @@ fn complain(text: &str) {
     eprintln!("artifortress: {text}");
 }
 
-/// Says what went wrong, with the cause: whoever starts the program may see it.
+/// Says what went wrong. What a client of the server must not see, the person who starts the program must.
 fn complain_of(error: &crate::error::Error) -> ExitCode {
     match error.cause() {
-        Some(cause) => complain(&format!("{error}\n  cause: {cause}")),
+        Some(cause) if error.code() == Code::Internal => complain(&cause.to_string()),
+        Some(cause) => complain(&format!("{error} ({cause})")),
         None => complain(&error.to_string()),
     }
     ExitCode::FAILURE

@@ -62,7 +62,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<()> {
-    let mut stop = StopSignals::listen()?;
+    let stop = StopSignals::listen()?;
     let _directory = DataDirectory::open(&config.data_dir)?;
     let listeners = bind(&config.listen).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -77,12 +77,13 @@ async fn run(config: Config) -> Result<()> {
     let token_file = config.bootstrap_token_file.as_deref();
     let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;
     let jobs = Jobs::start(Arc::clone(&store), blobs.clone(), job_settings(&config));
-    let data_dir = config.data_dir.clone();
+    let (data_dir, drain_timeout_ms) = (config.data_dir.clone(), config.http.drain_timeout_ms);
+    let token_file = token_file.map_or_else(|| data_dir.join("admin-token"), Path::to_owned);
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
     let router = Arc::new(Router::new(app, routes::table())?);
     let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
-    greet(&bound, &data_dir, first.as_ref());
-    let drained = Server::new(router, listeners).run(async move { stop.wait().await }).await;
+    greet(&bound, &data_dir, &token_file, first.as_ref());
+    let drained = Server::new(router, listeners).run(stop.wait(drain_timeout_ms)).await;
     if drained.cut > 0 {
         tracing::warn!(connections = drained.cut, "connections were cut because they did not finish in time");
     }
@@ -106,10 +107,7 @@ fn job_settings(config: &Config) -> crate::jobs::JobSettings {
 
 async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let Listen::Tcp(address) = address else {
-            return Err(Error::bad_request(format!("listening on {address} is not served by this version; use a TCP address")));
-        };
+    for Listen(address) in addresses {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|cause| Error::conflict(format!("cannot listen on {address}: {cause}; give another address with --listen")))?;
@@ -119,19 +117,17 @@ async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>> {
 }
 
 /// What a person sees first. The first line is for programs too.
-fn greet(bound: &[SocketAddr], data_dir: &Path, first: Option<&Bootstrap>) {
+fn greet(bound: &[SocketAddr], data_dir: &Path, token_file: &Path, first: Option<&Bootstrap>) {
     for address in bound {
         say(&format!("listening on http://{address}"));
     }
     say(&format!("data in {}", data_dir.display()));
     let Some(address) = bound.first() else { return };
-    if let Some(first) = first {
-        say(&format!("admin token, shown this once: {}", first.secret.reveal()));
-        if let Some(file) = &first.file {
-            say(&format!("it is also in {} (mode 0600)", file.display()));
-        }
+    if let Some(Bootstrap { secret, file: Some(file) }) = first {
+        say(&format!("admin token, shown this once: {}", secret.reveal()));
+        say(&format!("it is also in {} (mode 0600)", file.display()));
     }
-    let token = format!("$(cat {})", data_dir.join("admin-token").display());
+    let token = format!("$(cat {})", token_file.display());
     say("try:");
     say(&format!("  export TOKEN={token}"));
     say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" http://{address}/v1/auth/whoami"));
@@ -153,10 +149,21 @@ impl StopSignals {
         Ok(StopSignals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self) {
+    /// Waits for the first; a second one ends the process at once, which loses nothing that was acknowledged.
+    async fn wait(mut self, drain_timeout_ms: u64) {
+        self.next().await;
+        tracing::info!("finishing what is running, for {} s at most; a second signal ends it now", drain_timeout_ms / 1000);
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("told again; ending now");
+            std::process::exit(1);
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("told to stop; finishing what is running"),
-            _ = self.interrupt.recv() => tracing::info!("interrupted; finishing what is running"),
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

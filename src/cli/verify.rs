@@ -37,12 +37,13 @@ pub(super) fn audit(config: Config) -> ExitCode {
 fn check_blobs(data_dir: &Path, report: &mut CheckReport) -> Result<()> {
     let vault = Blobs::open_dir(data_dir)?.vault();
     for (digest, size_bytes) in &report.blobs {
-        match vault.verify(*digest, *size_bytes)? {
-            Condition::Sound => {}
-            condition @ (Condition::Missing | Condition::WrongSize { .. } | Condition::WrongDigest { .. }) => {
-                report.faults.push(format!("blob {digest}: {condition:?}"));
-            }
-        }
+        let fault = match vault.verify(*digest, *size_bytes)? {
+            Condition::Sound => continue,
+            Condition::Missing => "its file is missing".to_owned(),
+            Condition::WrongSize { actual_bytes } => format!("its file has {actual_bytes} bytes instead of {size_bytes}"),
+            Condition::WrongDigest { actual } => format!("its file's content has the digest {actual}"),
+        };
+        report.faults.push(format!("blob {digest}: {fault}"));
     }
     Ok(())
 }
@@ -59,6 +60,10 @@ fn conclude(checked: Result<CheckReport>, praise: impl FnOnce(&CheckReport) -> S
     for fault in &report.faults {
         complain(fault);
     }
-    complain(&format!("{} faults found; restore the directory from a backup, or ask for help with the lines above", report.faults.len()));
+    let count = match report.faults.len() {
+        1 => "one fault".to_owned(),
+        several => format!("{several} faults"),
+    };
+    complain(&format!("{count} found; nothing was changed; if the lines above do not say what to do, restore the directory from a backup"));
     ExitCode::FAILURE
 }

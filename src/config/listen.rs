@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -10,30 +9,25 @@ use serde::Deserialize;
 use super::reader::Reader;
 
 /// The address listened on when none is given.
-pub(super) const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8466));
+pub(super) const DEFAULT_LISTEN: Listen = Listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8466));
 
-/// One address to listen on: `127.0.0.1:8466`, `[::1]:8466` or `unix:/run/artifortress.sock`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// One address to listen on: `127.0.0.1:8466` or `[::1]:8466`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Listen {
-    /// An address and a port; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// The path of a socket.
-    Unix(PathBuf),
-}
+pub struct Listen(
+    /// The address and port; port 0 lets the system choose.
+    pub SocketAddr,
+);
 
 impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Listen, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("unix: needs a path, such as unix:/run/artifortress.sock".to_owned()),
-            Some(path) => Ok(Listen::Unix(PathBuf::from(path))),
-            None => text
-                .parse()
-                .map(Listen::Tcp)
-                .map_err(|_| format!("{text:?} is no address to listen on; write 127.0.0.1:8466, [::1]:8466, 0.0.0.0:8466 or unix:PATH")),
+        if text.starts_with("unix:") {
+            return Err(format!("{text:?} is a socket's path, which this version does not serve; write 127.0.0.1:8466"));
         }
+        let hint = |_| format!("{text:?} is no address to listen on; write 127.0.0.1:8466, [::1]:8466 or 0.0.0.0:8466");
+        text.parse().map(Listen).map_err(hint)
     }
 }
 
@@ -47,10 +41,7 @@ impl TryFrom<String> for Listen {
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) => write!(f, "{address}"),
-            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        self.0.fmt(f)
     }
 }
 

@@ -37,15 +37,15 @@ fn the_data_directory_is_systemds_else_the_users() {
 
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
-    let file = "data_dir = '/file'\nlisten = ['0.0.0.0:1', 'unix:/run/a.sock']\n[jobs]\nworkers = 3\nbatch = 7\n";
+    let file = "data_dir = '/file'\nlisten = ['0.0.0.0:1', '[::1]:2']\n[jobs]\nworkers = 3\nbatch = 7\n";
     let pairs = [("ARTIFORTRESS_DATA_DIR", "/variable"), ("ARTIFORTRESS_JOBS__WORKERS", "4"), ("ARTIFORTRESS_LISTEN", "[::1]:2")];
     let config = with_file(file, &[], Flags::default()).unwrap();
     assert_eq!((config.data_dir.as_path(), config.jobs.workers), (Path::new("/file"), 3));
-    assert_eq!(config.listen, [Listen::Tcp("0.0.0.0:1".parse().unwrap()), Listen::Unix(PathBuf::from("/run/a.sock"))]);
+    assert_eq!(config.listen, [Listen("0.0.0.0:1".parse().unwrap()), Listen("[::1]:2".parse().unwrap())]);
     assert!(!config.is_loopback_only());
     let config = with_file(file, &pairs, Flags::default()).unwrap();
     assert_eq!((config.data_dir.as_path(), config.jobs.workers, config.jobs.batch), (Path::new("/variable"), 4, 7));
-    assert_eq!(config.listen, [Listen::Tcp("[::1]:2".parse().unwrap())]);
+    assert_eq!(config.listen, [Listen("[::1]:2".parse().unwrap())]);
     let flags = Flags { data_dir: Some(PathBuf::from("/flag")), listen: vec!["127.0.0.1:3".to_owned()], config: None };
     let config = with_file(file, &pairs, flags).unwrap();
     assert_eq!((config.data_dir.as_path(), config.listen[0].to_string().as_str()), (Path::new("/flag"), "127.0.0.1:3"));
@@ -53,7 +53,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn a_list_of_addresses_can_come_from_the_environment() {
-    let config = from_variables(&[("ARTIFORTRESS_LISTEN", r#"["127.0.0.1:1", "unix:/run/a.sock"]"#)]).unwrap();
+    let config = from_variables(&[("ARTIFORTRESS_LISTEN", r#"["127.0.0.1:1", "[::1]:2"]"#)]).unwrap();
     assert_eq!(config.listen.len(), 2);
     assert!(config.is_loopback_only());
 }

@@ -79,6 +79,36 @@ pub struct Reason {
     pub decision: Decision,
     /// The rule's `@message`, or the words of the person.
     pub message: String,
+    /// Whose policy the rule stands in; `None` for a person's word or a hint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyLevel>,
+}
+
+impl Reason {
+    /// What somebody without credentials is told: the kind of reason, without the name and the words of a rule or a person.
+    #[must_use]
+    pub fn in_general(&self) -> Reason {
+        let (rule, message) = match (self.rule.as_str(), self.decision) {
+            ("manual", _) => ("manual", "a reviewer holds it"),
+            ("hint", _) => ("hint", "a scanner's finding holds it"),
+            (_, Decision::Deny) => ("policy", "the policy forbids it"),
+            (_, Decision::Quarantine | Decision::Allow) => ("policy", "the policy holds it for review"),
+        };
+        Reason { rule: rule.to_owned(), decision: self.decision, message: message.to_owned(), policy: None }
+    }
+
+    /// What a waiver of this reason is filed under: the rule with whose policy it stands in, so that a waiver of a repo's
+    /// rule never covers the instance's rule of the same name.
+    #[must_use]
+    pub fn waiver(&self) -> String {
+        waiver_of(self.policy, &self.rule)
+    }
+}
+
+/// What a waiver of a rule is filed under: `instance/RULE`, `repo/RULE`, or `RULE` for what no policy says.
+#[must_use]
+pub fn waiver_of(policy: Option<PolicyLevel>, rule: &str) -> String {
+    policy.map_or_else(|| rule.to_owned(), |level| format!("{level}/{rule}"))
 }
 
 impl fmt::Display for Reason {
@@ -116,7 +146,7 @@ pub struct Candidate {
     pub published_upstream_at: Option<Time>,
     /// The moment the question is asked.
     pub asked_at: Time,
-    /// Rules that a reviewer waived for exactly this content.
+    /// What a reviewer waived for exactly this content, as [`waiver_of`] files it.
     pub waived_rules: Vec<String>,
     /// An external scanner's verdict; it can only tighten.
     pub hint: Option<Decision>,

@@ -255,7 +255,7 @@ mod tests {
 
     fn standing(state: State, rule: &str, message: &str) -> Standing {
         let status = state.as_str().parse().unwrap();
-        let reason = Reason { rule: rule.to_owned(), decision: Decision::Quarantine, message: message.to_owned() };
+        let reason = Reason { rule: rule.to_owned(), decision: Decision::Quarantine, message: message.to_owned(), policy: None };
         let hold = Hold { quarantine_id: ID.parse().unwrap(), status, reasons: vec![reason], since: Time::from_unix_ms(0) };
         Standing { state, hold: Some(hold) }
     }

@@ -47,7 +47,8 @@ async fn inspect(store: &Arc<Store>) -> Result<(), IndexFault> {
         Ok(false) if store.is_rebuild_under_way().await? => Ok(()),
         Ok(false) => store.begin_rebuild(generation).await,
         Err(IndexFault::Lost(error)) => {
-            tracing::info!(?error, "the search index is made anew");
+            let why = error.cause().map(ToString::to_string).unwrap_or_default();
+            tracing::info!(why, "there is no search index to rely on; building it");
             store.begin_rebuild(generation).await
         }
         Err(IndexFault::Unavailable(error)) => Err(IndexFault::Unavailable(error)),

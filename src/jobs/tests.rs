@@ -111,7 +111,7 @@ impl World {
     pub(super) async fn hold(&self, id: VersionId) {
         let permit: Permit<Promote> = self.permit.also().unwrap();
         let proof = permit.clone();
-        let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: "looks odd".to_owned() };
+        let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: "looks odd".to_owned(), policy: None };
         self.store.write(&permit, move |tx| tx.hold(&proof, &id, &reason)).await.unwrap();
     }
 

@@ -62,7 +62,10 @@ fn every_rule_that_fires_is_a_reason_and_the_strictest_decides() {
     let verdict = engine().evaluate(&policies, &demo()).unwrap();
     assert_eq!((verdict.decision(), verdict.source()), (Decision::Deny, DecisionSource::Policy));
     assert_eq!(ids(verdict.reasons()), ["d1", "d2", "z", "q1", "q2"]);
-    assert_eq!(verdict.reasons()[2], Reason { rule: "z".to_owned(), decision: Decision::Quarantine, message: "z fired".to_owned() });
+    assert_eq!(
+        verdict.reasons()[2],
+        Reason { rule: "z".to_owned(), decision: Decision::Quarantine, message: "z fired".to_owned(), policy: verdict.reasons()[2].policy }
+    );
     let milder = engine().evaluate(&policies[1..], &demo()).unwrap();
     assert_eq!(milder.decision(), Decision::Quarantine);
 }
@@ -89,16 +92,25 @@ fn a_waiver_drops_the_hold_of_that_rule_only_and_never_a_denial() {
     ]
     .concat();
     let mut held = demo();
-    held.waived_rules = vec!["hold".to_owned(), "no".to_owned()];
+    held.waived_rules = vec!["repo/hold".to_owned(), "repo/no".to_owned()];
     let verdict = ask(&text, &held);
     assert_eq!((ids(verdict.reasons()), ids(verdict.waived())), (vec!["other"], vec!["hold"]));
-    held.waived_rules.push("other".to_owned());
+    held.waived_rules.push("repo/other".to_owned());
     let released = ask(&text, &held);
     assert_eq!((released.decision(), released.source()), (Decision::Allow, DecisionSource::DefaultAllow));
     assert_eq!(ids(released.waived()), ["hold", "other"]);
     let mut bad = candidate("pypi", "bad", "1.0");
     bad.waived_rules = held.waived_rules;
     assert_eq!(ask(&text, &bad).decision(), Decision::Deny);
+}
+
+#[test]
+fn a_waiver_of_the_repos_rule_does_not_cover_the_instances_rule_of_the_same_name() {
+    let mut held = demo();
+    for (waiver, decision) in [("repo/hold", Decision::Allow), ("instance/hold", Decision::Quarantine), ("hold", Decision::Quarantine)] {
+        held.waived_rules = vec![waiver.to_owned()];
+        assert_eq!(ask(&rule("hold", "@decision(\"quarantine\")", "true"), &held).decision(), decision, "{waiver}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::document::Document;
 use super::input::Input;
 use super::rule::{Mode, Rule};
 use super::verdict::{Outcome, PolicyInForce};
-use crate::domain::candidate::{Decision, DecisionSource, PolicyLevel, Reason};
+use crate::domain::candidate::{Decision, DecisionSource, PolicyLevel, Reason, waiver_of};
 use crate::error::{Code, Error, Result};
 
 const HINT_RULE: &str = "hint";
@@ -42,13 +42,16 @@ pub(super) fn decide(input: &Input, asked: &(Request, Entities), policies: &[Pol
     let mut waived = BTreeMap::new();
     for (level, document) in policies {
         for rule in fired(input, asked, document)? {
-            let list = match part_of(rule, input) {
+            let list = match part_of(*level, rule, input) {
                 Part::Counts => &mut counts,
                 Part::Observed => &mut observed,
                 Part::Waived => &mut waived,
             };
             let key: Key = (std::cmp::Reverse(rule.decision), Some(*level), rule.id.clone());
-            list.insert(key, Reason { rule: rule.id.clone(), decision: rule.decision, message: rule.message.clone() });
+            list.insert(
+                key,
+                Reason { rule: rule.id.clone(), decision: rule.decision, message: rule.message.clone(), policy: Some(*level) },
+            );
         }
     }
     let ordered = |list: BTreeMap<Key, Reason>| list.into_values().collect::<Vec<Reason>>();
@@ -67,10 +70,12 @@ pub(super) fn decide(input: &Input, asked: &(Request, Entities), policies: &[Pol
     Ok(outcome)
 }
 
-fn part_of(rule: &Rule, input: &Input) -> Part {
+fn part_of(level: PolicyLevel, rule: &Rule, input: &Input) -> Part {
     match rule.mode {
         Mode::Observe => Part::Observed,
-        Mode::Enforce if rule.decision == Decision::Quarantine && input.waived_rules.contains(&rule.id) => Part::Waived,
+        Mode::Enforce if rule.decision == Decision::Quarantine && input.waived_rules.contains(&waiver_of(Some(level), &rule.id)) => {
+            Part::Waived
+        }
         Mode::Enforce => Part::Counts,
     }
 }
@@ -105,7 +110,7 @@ fn fired<'a>(input: &Input, (request, entities): &(Request, Entities), document:
 /// An external scanner's word can only tighten. A reviewer's waiver covers its quarantine like that of a rule.
 fn apply_hint(outcome: &mut Outcome, input: &Input) {
     let Some(hint) = input.hint.filter(|hint| *hint > outcome.decision) else { return };
-    let reason = Reason { rule: HINT_RULE.to_owned(), decision: hint, message: format!("the caller asked for {hint}") };
+    let reason = Reason { rule: HINT_RULE.to_owned(), decision: hint, message: format!("the caller asked for {hint}"), policy: None };
     match hint {
         Decision::Quarantine if input.waived_rules.contains(HINT_RULE) => outcome.waived.push(reason),
         Decision::Quarantine | Decision::Deny => {

@@ -77,7 +77,7 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
             candidate.asked_at = Time::from_unix_ms(asked);
             candidate.published_upstream_at = published.map(Time::from_unix_ms);
             candidate.hint = hint.map(|index| Decision::ALL[index]);
-            candidate.waived_rules = waived.into_iter().map(|index| format!("r{index}")).collect();
+            candidate.waived_rules = waived.into_iter().map(|index| format!("instance/r{index}")).collect();
             match manifest {
                 Some(json) => with_manifest(candidate, &json),
                 None => candidate,

@@ -127,7 +127,7 @@ impl Review {
     /// `conflict` when it is not published.
     pub async fn hold(&self, permit: &Permit<Promote>, id: VersionId, reason: &str) -> Result<ListedHold> {
         check_words("reason", reason)?;
-        let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: reason.to_owned() };
+        let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: reason.to_owned(), policy: None };
         let reviewing = permit.clone();
         let item = self.store.write(permit, move |tx| tx.hold(&reviewing, &id, &reason)).await?;
         self.with_version(permit, item).await

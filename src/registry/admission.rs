@@ -13,7 +13,7 @@ use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::policy::Verdict;
-use crate::store::{Admission, Done, NewEntry, Question};
+use crate::store::{Admission, Done, Dossier, NewEntry, Question};
 
 /// How often the gate runs again because content or policies changed meanwhile.
 pub(super) const ROUNDS: usize = 4;
@@ -115,10 +115,7 @@ impl Registry {
             let view = store.author(&permit)?;
             let dossier = view.dossier(&id)?;
             match dossier.state() {
-                State::Draft if dossier.file_count() == 0 => {
-                    Err(Error::conflict(format!("{} has no files; put entries into the draft before publishing it", dossier.title())))
-                }
-                State::Draft => Ok(None),
+                State::Draft => with_files(dossier).map(|_| None),
                 State::Published => Ok(Some(Admitted::AlreadyPublished { version_id: id })),
                 State::Quarantined | State::Rejected => {
                     let sealed = view.find_version(&id)?.ok_or_else(|| Error::not_found(format!("version {id}")))?;
@@ -134,10 +131,11 @@ impl Registry {
 
     async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
         for _ in 0..ROUNDS {
+            let deadline = self.gate.deadline();
             let named = self.named(permit, id).await?;
             let question = self.question(permit, permit.roles(), action, hint);
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(&named, question, move || store.author(&asked)?.dossier(&id)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || with_files(store.author(&asked)?.dossier(&id)?)).await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
             let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
@@ -157,6 +155,7 @@ impl Registry {
             return Err(Error::bad_request("targetRepo must be another repo"));
         }
         for _ in 0..ROUNDS {
+            let deadline = self.gate.deadline();
             let (store, asked) = (Arc::clone(&self.store), source.reading());
             let named = hop::run(move || {
                 let release = store.read(&asked)?.release(&id)?;
@@ -165,7 +164,7 @@ impl Registry {
             .await?;
             let question = self.question(target, target.roles(), Action::Promote, None);
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
-            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
             let verdict = self.recorded(target, &named, Action::Promote, judged).await?;
             let (from, to) = (source.clone(), target.clone());
             let admission = self.store.write(target, move |tx| tx.promote(&from, &to, &verdict)).await?;
@@ -201,6 +200,14 @@ impl Registry {
         self.store.write(actor, move |_| Ok(Done::new((), event))).await?;
         Err(error)
     }
+}
+
+/// The dossier, unless there is nothing to judge: a draft may have lost its last file since somebody asked to publish it.
+fn with_files(dossier: Dossier) -> Result<Dossier> {
+    if dossier.file_count() == 0 {
+        return Err(Error::conflict(format!("{} has no files; put entries into the draft before publishing it", dossier.title())));
+    }
+    Ok(dossier)
 }
 
 /// What the store did with a verdict; `None` when the gate must run again.

@@ -118,14 +118,15 @@ impl Registry {
         Ok(sealed.into_iter().filter_map(|sealed| sealed.name_for(permit)).collect())
     }
 
-    /// The releases of a package for an index that marks what is withheld; empty when the package is unknown or has
-    /// nothing to list.
+    /// The releases of a package for an index that marks what is withheld, each reduced by `keep` before the next is read,
+    /// so that one manifest at a time is in memory; empty when the package is unknown or has nothing to list.
     ///
     /// # Errors
     /// Internal when the store fails.
-    pub fn listed_releases(&self, permit: &Permit<Read>, package: &PackageName) -> Result<Vec<Listed>> {
-        let sealed = self.store.read(permit)?.releases_of(package)?;
-        Ok(sealed.into_iter().filter_map(|sealed| sealed.list(permit)).collect())
+    pub fn listed_releases<T>(&self, permit: &Permit<Read>, package: &PackageName, mut keep: impl FnMut(Listed) -> T) -> Result<Vec<T>> {
+        let mut kept = Vec::new();
+        self.store.read(permit)?.each_release_of(package, |sealed| kept.extend(sealed.list(permit).map(&mut keep)))?;
+        Ok(kept)
     }
 
     /// One page of the packages that have something visible.

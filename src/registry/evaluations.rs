@@ -58,13 +58,14 @@ impl Registry {
         self.check_request(&request)?;
         let EvaluationRequest { version_id: id, action, hint, reason, engine_version: _ } = request;
         for _ in 0..ROUNDS {
+            let deadline = self.gate.deadline();
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
             let repo: Repo = permit.repo().clone();
             let into = repo.clone();
             let named = hop::run(move || Ok(store.review(&asked)?.dossier(&id, &into)?.named())).await?;
             let question = self.question(permit, permit.roles(), action, hint);
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(&named, question, move || store.review(&asked)?.dossier(&id, &repo)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &repo)).await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let (reviewing, reason) = (permit.clone(), reason.clone());
             let evaluated = self.store.write(permit, move |tx| tx.evaluate(&reviewing, &verdict, &reason)).await?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
@@ -66,11 +67,16 @@ impl Gate {
         self.shared.engine.version()
     }
 
-    /// Gathers by `gather` and evaluates, within the budget.
+    /// When an answer to a question that begins now is due.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.budget_ms)
+    }
+
+    /// Gathers by `gather` and evaluates, until `deadline`.
     ///
     /// # Errors
     /// What `gather` returns; `policy_timeout` past the budget; `policy_error` when the engine cannot say.
-    pub(super) async fn judge<F>(&self, named: &Named, question: Question, gather: F) -> Result<Verdict>
+    pub(super) async fn judge<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
     where
         F: FnOnce() -> Result<Dossier> + Send + 'static,
     {
@@ -87,7 +93,7 @@ impl Gate {
             })
             .await
         };
-        match tokio::time::timeout(Duration::from_millis(self.budget_ms), work).await {
+        match tokio::time::timeout_at(deadline, work).await {
             Ok(Err(error)) if error.code() == Code::PolicyError => Err(error.with("action", action.as_str())),
             Ok(result) => result,
             Err(_) => Err(Error::new(

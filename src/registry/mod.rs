@@ -38,6 +38,7 @@ pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation, Se
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};
+use crate::domain::candidate::Reason;
 use crate::domain::visibility::{Refusal, Standing};
 use crate::error::{Code, Error};
 use crate::store::{Note, Store};
@@ -57,10 +58,15 @@ impl Registry {
         Registry { store, blobs, gate, upload_expire_ms }
     }
 
-    /// The error for a door that did not open; a blocked read is remembered for the audit.
-    fn refused(&self, permit: &Permit<Read>, refusal: Refusal, code: Code, what: &str) -> Error {
-        if let Refusal::Withheld(standing) = &refusal {
+    /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials
+    /// learns the kind of reason only.
+    fn refused(&self, permit: &Permit<Read>, mut refusal: Refusal, code: Code, what: &str) -> Error {
+        if let Refusal::Withheld(standing) = &mut refusal {
             self.note_blocked(permit, standing, what);
+            if let Some(hold) = standing.hold.as_mut().filter(|_| !permit.caller().is_authenticated()) {
+                hold.reasons = hold.reasons.iter().map(Reason::in_general).collect();
+                hold.reasons.dedup();
+            }
         }
         refusal.into_error(code, what)
     }

@@ -9,7 +9,7 @@ use super::{audit, connection, migrate};
 use crate::domain::candidate::content_digest;
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What was looked at and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,11 +66,13 @@ const MUST_BE_EMPTY: &[(&str, &str)] = &[
 /// # Errors
 /// When it cannot be opened or read at all.
 pub fn check(directory: &Path) -> Result<CheckReport> {
-    let connection = connection::open_reader(&directory.join("state.db"))?;
+    let connection = open(directory)?;
     let mut report = CheckReport::default();
     let found = migrate::version_of(&connection)?;
     if found != migrate::newest(migrate::STATE) {
-        report.faults.push(format!("the schema is {found}, this program's is {}", migrate::newest(migrate::STATE)));
+        let newest = migrate::newest(migrate::STATE);
+        let advice = if found > newest { "use the newer artifortress that wrote it" } else { "start artifortress once, which migrates it" };
+        report.faults.push(format!("the schema is {found}, this program's is {newest}; {advice}"));
         return Ok(report);
     }
     // One transaction: everything is seen at one moment, whatever the daemon writes meanwhile.
@@ -95,10 +97,18 @@ pub fn check(directory: &Path) -> Result<CheckReport> {
 /// # Errors
 /// When the database cannot be opened or read at all.
 pub fn check_audit(directory: &Path) -> Result<CheckReport> {
-    let connection = connection::open_reader(&directory.join("state.db"))?;
+    let connection = open(directory)?;
     let mut report = CheckReport::default();
     report.audit_rows = audit::verify_chain(&connection, |fault| report.faults.push(format!("audit row {}: {}", fault.seq, fault.what)))?;
     Ok(report)
+}
+
+fn open(directory: &Path) -> Result<Connection> {
+    let path = directory.join("state.db");
+    if !path.exists() {
+        return Err(Error::not_found(format!("the database {}", path.display())));
+    }
+    Ok(connection::open_reader(&path)?)
 }
 
 fn integrity(connection: &Connection, report: &mut CheckReport) -> Result<()> {

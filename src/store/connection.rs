@@ -44,6 +44,7 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON;
+         PRAGMA recursive_triggers = ON;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -2048;
          PRAGMA mmap_size = 0;

@@ -201,29 +201,33 @@ impl Write<'_> {
     }
 
     /// Whether this subject had a hand in bringing the held version: began its draft, put files or a manifest into it, asked
-    /// for it to become visible, or did so with the version that it was promoted from.
+    /// for it to become visible, or did any of the first two with the same content at the same coordinate of another repo,
+    /// which it may have been promoted from over any number of repos.
     fn has_brought(&self, item: &QuarantineItem, version: &Version, subject: &Subject) -> Result<bool> {
         let has_asked = match item.held_from {
             HeldFrom::Publish | HeldFrom::Restore => item.created_by == *subject,
             // Held by a reviewer, who has brought nothing by that.
             HeldFrom::Draft | HeldFrom::Published => false,
         };
-        if has_asked || version.created_by == *subject {
+        if has_asked {
             return Ok(true);
         }
         let found = self
             .connection()
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM audit WHERE actor = :subject
-                     AND resource_id IN (:version, (SELECT version_id FROM evaluations WHERE evaluation_id = :evaluation))
-                     AND action IN ('package.version.draft.created', 'package.version.entries.upserted', 'package.version.manifest.upserted'))",
+                "WITH brought AS (
+                     SELECT other.version_id, other.created_by
+                     FROM versions AS mine JOIN packages AS home USING (package_id) CROSS JOIN repos
+                     JOIN packages AS away ON away.repo_key = repos.repo_key AND away.package_type = home.package_type
+                       AND away.namespace_key = home.namespace_key AND away.name_key = home.name_key
+                     JOIN versions AS other ON other.package_id = away.package_id AND other.version_key = mine.version_key
+                       AND other.distribution = mine.distribution AND other.content_digest = mine.content_digest
+                     WHERE mine.version_id = :version)
+                 SELECT EXISTS (SELECT 1 FROM brought WHERE created_by = :subject)
+                     OR EXISTS (SELECT 1 FROM brought JOIN audit ON audit.resource_id = brought.version_id WHERE audit.actor = :subject
+                         AND audit.action IN ('package.version.draft.created', 'package.version.entries.upserted', 'package.version.manifest.upserted'))",
             )?
-            .query_row(
-                named_params! {
-                    ":subject": subject.as_str(), ":version": version.id.to_string(), ":evaluation": item.evaluation_id.map(|id| id.to_string()),
-                },
-                |row| row.get(0),
-            )?;
+            .query_row(named_params! {":subject": subject.as_str(), ":version": version.id.to_string()}, |row| row.get(0))?;
         Ok(found)
     }
 
@@ -237,7 +241,7 @@ impl Write<'_> {
                      ON CONFLICT (version_id, content_digest, rule) DO NOTHING",
                 )?
                 .execute(named_params! {
-                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.rule, ":id": item.id.to_string(),
+                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.waiver(), ":id": item.id.to_string(),
                     ":now": self.now().unix_ms(),
                 })?;
         }

@@ -66,15 +66,16 @@ impl ReadView {
         sealed.show(&self.permit).map_err(|refusal| refusal.into_error(Code::QuarantinedVersion, &what))
     }
 
-    /// Every version of a package with files and manifests, doors closed, newest published first.
+    /// Gives every version of a package with files and manifest to `take`, doors closed, newest published first, one at a
+    /// time.
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn releases_of(&self, package: &PackageName) -> Result<Vec<Sealed<Release>>> {
-        versions::of_package(&self.connection, self.permit.repo_key(), package)?
-            .into_iter()
-            .map(|found| Ok(found.complete(&self.connection)?.seal()))
-            .collect()
+    pub fn each_release_of(&self, package: &PackageName, mut take: impl FnMut(Sealed<Release>)) -> Result<()> {
+        for found in versions::of_package(&self.connection, self.permit.repo_key(), package)? {
+            take(found.complete(&self.connection)?.seal());
+        }
+        Ok(())
     }
 
     /// Every version of a package, doors closed, newest published first.

@@ -186,10 +186,13 @@ pub(super) fn manifest(connection: &Connection, id: &VersionId) -> rusqlite::Res
         .optional()
 }
 
-/// The standings of all versions of a repo that link a digest, as file or as manifest.
+/// The standings of all versions of a repo that link a digest. A rejected version that was taken back counts as rejected
+/// still: whoever may write takes it back, and that must not undo what a reviewer decided about its bytes.
 pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest: &Digest) -> Result<Vec<Sealed<File>>> {
     let mut statement = connection.prepare_cached(
-        "SELECT version_rows.*, entries.path, entries.size_bytes, entries.media_type, entries.sha1
+        "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
+                version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
+                entries.path, entries.size_bytes, entries.media_type, entries.sha1
          FROM entries JOIN version_rows USING (version_id)
          WHERE entries.digest = :digest AND version_rows.repo_key = :repo
          ORDER BY entries.version_id, entries.path_key",

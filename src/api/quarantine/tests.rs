@@ -258,6 +258,31 @@ async fn who_put_files_into_a_draft_does_not_release_it_under_dual_control() {
 }
 
 #[tokio::test]
+async fn who_uploaded_the_original_does_not_release_its_copy_however_far_it_was_promoted() {
+    let instance = Instance::start().await;
+    let una = instance.token("una", &["repo:*:write", "repo:*:promote"]).await;
+    let pia = instance.token("pia", &["repo:*:write", "repo:*:promote"]).await;
+    let rae = instance.token("rae", REVIEW_ALL).await;
+    assert_eq!(instance.call("POST", "/v1/repos", &instance.admin, r#"{"repoKey":"between"}"#).await.status, 201);
+    let Admitted::Published { version_id, .. } = instance.publish("main", "fine", &una, "fine bytes").await.unwrap() else {
+        panic!("held")
+    };
+    let mut at = format!("/v1/repos/main/packages/versions/{version_id}");
+    for target in ["between", "dual"] {
+        let promoted = instance.call("POST", &format!("{at}/promote"), &pia, json!({"targetRepo": target})).await;
+        assert_eq!(promoted.status, 200, "{}", promoted.text);
+        at = format!("/v1/repos/{target}/packages/versions/{}", promoted.json()["versionId"].as_str().unwrap());
+    }
+    let hold = at.replace("packages/versions", "versions") + "/quarantine";
+    let held = instance.call("POST", &hold, &rae, r#"{"reason":"a report from outside"}"#).await.json();
+    let release = format!("/v1/repos/dual/quarantine/{}/release", held["quarantineId"].as_str().unwrap());
+    for (token, status) in [(&una, 403), (&pia, 403), (&rae, 200)] {
+        assert_eq!(instance.call("POST", &release, token, "").await.status, status);
+    }
+    instance.end();
+}
+
+#[tokio::test]
 async fn held_bytes_are_an_attachment_and_the_look_is_audited() {
     let instance = Instance::start().await;
     let reviewer = instance.token("rae", REVIEW_ALL).await;

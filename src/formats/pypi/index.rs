@@ -1,7 +1,7 @@
 //! What the index of a project says. Invariant: one view, from which HTML and JSON are rendered; of a withheld file it has the name and
 //! why it is withheld, and nothing else.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,17 +52,46 @@ pub(super) struct Shown {
     pub(super) is_signed: bool,
 }
 
+/// One release as the index will list it: small, so that no more than one manifest is in memory at a time.
+pub(super) enum Entry {
+    /// A visible release: its version, whether it is yanked, and its files.
+    Shown {
+        /// Which version.
+        at: Coordinates,
+        /// Whether its publisher yanked it.
+        is_yanked: bool,
+        /// Its distributions.
+        items: Vec<Item>,
+    },
+    /// A withheld one.
+    Withheld(Marked),
+}
+
+impl Entry {
+    /// What the index needs of a listed release.
+    pub(super) fn of(listed: Listed) -> Entry {
+        match listed {
+            Listed::Visible(release) => Entry::Shown {
+                at: release.version.coordinates.clone(),
+                is_yanked: release.version.yanked_reason.is_some(),
+                items: visible_items(&release),
+            },
+            Listed::Marked(marked) => Entry::Withheld(*marked),
+        }
+    }
+}
+
 impl Project {
     /// The view of what is listed of the project `name`, for this audience; `None` when that is nothing.
-    pub(super) fn of(name: &str, listed: &[Listed], audience: Audience) -> Option<Project> {
-        let alternative = newest(listed);
-        let mut rows: Vec<(&Coordinates, Item)> = Vec::new();
-        for listed in listed {
-            match listed {
-                Listed::Visible(release) => rows.extend(visible_items(release).map(|item| (&release.version.coordinates, item))),
-                Listed::Marked(marked) => {
-                    let items = marked_items(marked, alternative, audience);
-                    rows.extend(items.map(|item| (&marked.coordinates, item)));
+    pub(super) fn of(name: &str, entries: Vec<Entry>, audience: Audience) -> Option<Project> {
+        let alternative = newest(&entries);
+        let mut rows: Vec<(Coordinates, Item)> = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Shown { at, items, .. } => rows.extend(items.into_iter().map(|item| (at.clone(), item))),
+                Entry::Withheld(marked) => {
+                    let items = marked_items(&marked, alternative.as_deref(), audience);
+                    rows.extend(items.into_iter().map(|item| (marked.coordinates.clone(), item)));
                 }
             }
         }
@@ -77,33 +106,32 @@ impl Project {
 }
 
 /// The version to use instead of a withheld one: the newest visible, yanked ones and pre-releases only when there is nothing else.
-fn newest(listed: &[Listed]) -> Option<&str> {
-    let visible = listed.iter().filter_map(|listed| match listed {
-        Listed::Visible(release) => Some(&release.version),
-        Listed::Marked(_) => None,
+fn newest(entries: &[Entry]) -> Option<String> {
+    let visible = entries.iter().filter_map(|entry| match entry {
+        Entry::Shown { at, is_yanked, .. } => Some((at, *is_yanked)),
+        Entry::Withheld(_) => None,
     });
-    let rank = |version: &crate::domain::version::Version| (version.yanked_reason.is_none(), !version.coordinates.is_prerelease());
-    let newest = visible.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.coordinates.compare_version(&b.coordinates)))?;
-    Some(newest.coordinates.version())
+    let rank = |(at, is_yanked): &(&Coordinates, bool)| (!is_yanked, !at.is_prerelease());
+    let (newest, _) = visible.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.0.compare_version(b.0)))?;
+    Some(newest.version().to_owned())
 }
 
-fn visible_items(release: &Visible<Release>) -> impl Iterator<Item = Item> {
+fn visible_items(release: &Visible<Release>) -> Vec<Item> {
     let requires_python = requires_python(release);
     let yanked = release.version.yanked_reason.as_deref().map(in_one_line);
-    let files = &release.files;
-    let distributions = files.iter().filter(|file| is_distribution(&file.path, files.iter().map(|file| &file.path)));
-    distributions.map(move |file| Item {
-        filename: file.path.to_string(),
-        yanked: yanked.clone(),
-        shown: Some(shown(file, files, requires_python.clone(), release)),
-    })
+    let by_key: HashMap<String, &File> = release.files.iter().map(|file| (file.path.key(), file)).collect();
+    let distributions = release.files.iter().filter(|file| is_distribution(&file.path, |key| by_key.contains_key(key)));
+    distributions
+        .map(|file| Item {
+            filename: file.path.to_string(),
+            yanked: yanked.clone(),
+            shown: Some(shown(file, &by_key, requires_python.clone(), release)),
+        })
+        .collect()
 }
 
-fn shown(file: &File, files: &[File], requires_python: Option<String>, release: &Visible<Release>) -> Shown {
-    let beside = |suffix: &str| {
-        let wanted = format!("{}{suffix}", file.path.key());
-        files.iter().find(move |other| other.path.key() == wanted)
-    };
+fn shown(file: &File, by_key: &HashMap<String, &File>, requires_python: Option<String>, release: &Visible<Release>) -> Shown {
+    let beside = |suffix: &str| by_key.get(&format!("{}{suffix}", file.path.key()));
     Shown {
         sha256: file.digest.hex(),
         size_bytes: file.size_bytes,
@@ -114,16 +142,17 @@ fn shown(file: &File, files: &[File], requires_python: Option<String>, release: 
     }
 }
 
-fn marked_items(marked: &Marked, alternative: Option<&str>, audience: Audience) -> impl Iterator<Item = Item> {
+fn marked_items(marked: &Marked, alternative: Option<&str>, audience: Audience) -> Vec<Item> {
     let why = Withholding::new(&marked.coordinates.to_string(), &marked.standing, alternative).line(audience);
-    let paths = marked.paths.iter().filter(|path| is_distribution(path, marked.paths.iter()));
-    paths.map(move |path| Item { filename: path.to_string(), yanked: Some(why.clone()), shown: None })
+    let keys: HashSet<String> = marked.paths.iter().map(RelativePath::key).collect();
+    let paths = marked.paths.iter().filter(|path| is_distribution(path, |key| keys.contains(key)));
+    paths.map(|path| Item { filename: path.to_string(), yanked: Some(why.clone()), shown: None }).collect()
 }
 
 /// Whether a file is listed: it has an address of its own and stands beside no other.
-fn is_distribution<'a>(path: &RelativePath, mut all: impl Iterator<Item = &'a RelativePath>) -> bool {
+fn is_distribution(path: &RelativePath, exists: impl Fn(&str) -> bool) -> bool {
     let key = path.key();
-    !key.contains('/') && beside(&key).is_none_or(|main| !all.any(|other| other.key() == main))
+    !key.contains('/') && beside(&key).is_none_or(|main| !exists(main))
 }
 
 /// What the manifest says of the Python versions; whatever else it holds is not looked at.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::index::Project;
+use super::index::{Entry, Project};
 use super::name;
 use super::negotiate::Format;
 use super::page;
@@ -36,8 +36,8 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
     }
     let bytes = app
         .run(move |app| {
-            let listed = app.registry.listed_releases(&permit, &package)?;
-            let view = Project::of(package.name_key(), &listed, Audience::of(permit.caller()));
+            let entries = app.registry.listed_releases(&permit, &package, Entry::of)?;
+            let view = Project::of(package.name_key(), entries, Audience::of(permit.caller()));
             page::project(&view.ok_or_else(|| Error::not_found(format!("the project {package}")))?, format)
         })
         .await?;

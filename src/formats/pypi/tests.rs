@@ -342,7 +342,7 @@ async fn an_sdist_takes_its_metadata_from_the_form_and_a_signature_stands_beside
     assert_eq!(app.get("/pypi/main/files/demo/demo-1.0.tar.gz.metadata", "").await.status, 404);
     let package = PackageName::new(PackageType::pypi(), "", "demo").unwrap();
     let permit = app.permit().await;
-    let listed = app.app().run(move |app| app.registry.listed_releases(&permit, &package)).await.unwrap();
+    let listed = app.app().run(move |app| app.registry.listed_releases(&permit, &package, |listed| listed)).await.unwrap();
     let crate::domain::visibility::Listed::Visible(release) = &listed[0] else { panic!("it is held") };
     let manifest: Value = serde_json::from_slice(&release.manifest.as_ref().unwrap().bytes).unwrap();
     assert_eq!((manifest["license"].clone(), manifest["filetype"].clone()), ("MIT".into(), "sdist".into()));
