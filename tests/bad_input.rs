@@ -244,7 +244,7 @@ async fn ids_keys_and_queries_that_no_list_gave_out_are_refused() {
 }
 
 /// A daemon that has little patience.
-fn impatient(directory: &std::path::Path) -> Daemon {
+pub fn impatient(directory: &std::path::Path) -> Daemon {
     let settings = [
         ("ARTIFORTRESS_HTTP__HEADER_READ_TIMEOUT_MS", "300"),
         ("ARTIFORTRESS_HTTP__BODY_IDLE_TIMEOUT_MS", "300"),
@@ -254,7 +254,8 @@ fn impatient(directory: &std::path::Path) -> Daemon {
     Daemon::start(directory, &settings)
 }
 
-fn request(method: &str, path: &str, token: &str, length: &str) -> String {
+/// The head of a request with a body of this length.
+pub fn request(method: &str, path: &str, token: &str, length: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: registry.test\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     )
@@ -308,7 +309,8 @@ fn slow_broken_and_oversized_requests_leave_nothing_and_the_server_goes_on() {
     assert_eq!(daemon.call(&admin, "GET", "/v1/repos/main", b"").unwrap().status, 200);
 }
 
-fn walk(directory: &std::path::Path) -> usize {
+/// How many files lie under a directory.
+pub fn walk(directory: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
     entries.map(|entry| if entry.file_type().unwrap().is_dir() { walk(&entry.path()) } else { 1 }).sum()
 }

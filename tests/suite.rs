@@ -3,6 +3,7 @@
 
 mod authorization;
 mod bad_input;
+mod bad_upload;
 mod clients;
 mod crash;
 mod gate;
@@ -11,10 +12,13 @@ mod lifecycle;
 mod model;
 mod plans;
 mod quarantine;
+mod queue;
 mod races;
 mod reads;
 mod routes;
 mod schema;
+mod search;
 mod support;
 mod tidy;
 mod visibility;
+mod visibility_pypi;

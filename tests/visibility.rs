@@ -10,18 +10,20 @@ use serde_json::{Value, json};
 use crate::support::{HOLD_ALL, Package, Response, TestApp, digest_of, items, text};
 
 /// In every part of a version that a reader must not see, in several spellings that an encoder could give it.
-const CANARY: &str = "canary7f3a";
+pub const CANARY: &str = "canary7f3a";
 
 /// Something withheld, with everything that addresses it.
-struct Withheld {
-    package_type: &'static str,
-    name: String,
-    version: String,
-    file: String,
-    version_id: String,
-    quarantine_id: String,
-    digest: String,
-    evaluation_id: String,
+pub struct Withheld {
+    pub package_type: &'static str,
+    pub name: String,
+    pub version: String,
+    pub file: String,
+    pub version_id: String,
+    pub quarantine_id: String,
+    pub digest: String,
+    pub evaluation_id: String,
+    /// What must not show beside the canary, in lower case: digests, and what cannot hold a word.
+    pub secrets: Vec<String>,
 }
 
 /// A package every part of which holds the canary. Where an index marks what is held, the names of the project, the version
@@ -61,6 +63,7 @@ async fn withhold(app: &TestApp, package_type: &'static str, suffix: &str) -> Wi
         file: package.files[0].0.clone(),
         version_id,
         quarantine_id,
+        secrets: vec![digest.trim_start_matches("sha256:").to_owned()],
         digest,
         evaluation_id,
     }
@@ -82,9 +85,9 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
         ("name", vec![held.name.clone(), held.name.to_uppercase()]),
         ("version", vec![held.version.clone()]),
         ("path", vec![held.file.clone()]),
-        ("file", vec![file_name.to_owned(), format!("{file_name}.metadata")]),
-        ("fileName", vec![file_name.to_owned(), format!("{file_name}.metadata")]),
-        ("filename", vec![file_name.to_owned(), format!("{file_name}.metadata")]),
+        ("file", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
+        ("fileName", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
+        ("filename", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
         ("subject", vec!["ann".to_owned()]),
     ]);
     let mut found = vec![String::new()];
@@ -131,11 +134,11 @@ fn queries(example: &str, held: &Withheld) -> Vec<String> {
 }
 
 /// Where the canary shows, if it does.
-fn leak(answer: &Response) -> Option<String> {
+fn leak(answer: &Response, held: &Withheld) -> Option<String> {
     let shows = |text: &str| {
         let text = text.to_lowercase();
         let encoded = "Y2FuYXJ5N2YzY";
-        text.contains(CANARY) || text.contains(&encoded.to_lowercase())
+        text.contains(CANARY) || text.contains(&encoded.to_lowercase()) || held.secrets.iter().any(|secret| text.contains(secret))
     };
     if shows(&answer.reason) {
         return Some(format!("the status line {:?}", answer.reason));
@@ -149,7 +152,7 @@ fn leak(answer: &Response) -> Option<String> {
 }
 
 /// What a reader typed into the address comes back in a refusal's own words and as the query of a search; that tells nothing.
-fn without_what_was_asked(answer: Response, address: &str) -> Response {
+fn without_what_was_asked(answer: Response, address: &str, held: &Withheld) -> Response {
     let mut answer = answer;
     // A redirect repeats the query, and the name in its one spelling whether there is such a project or not.
     if let Some(location) = answer.headers.get("location").map(|value| value.to_str().unwrap().to_owned()) {
@@ -167,19 +170,19 @@ fn without_what_was_asked(answer: Response, address: &str) -> Response {
         }
         return answer;
     }
-    let mut body = answer.text();
-    for part in address.split(['/', '?', '&', '=']).filter(|part| part.to_lowercase().contains(CANARY)) {
-        body = body.replace(part, "…");
-    }
-    answer.bytes = body.into();
-    answer.reason = address
+    let typed: Vec<String> = address
         .split(['/', '?', '&', '='])
-        .filter(|part| part.to_lowercase().contains(CANARY))
-        .fold(answer.reason, |text, part| text.replace(part, "…"));
+        .map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned())
+        .filter(|part| part.to_lowercase().contains(CANARY) || held.secrets.iter().any(|secret| part.contains(secret)))
+        .collect();
+    let without = |text: String| typed.iter().fold(text, |text, part| text.replace(part, "…"));
+    answer.bytes = without(answer.text()).into();
+    answer.reason = without(answer.reason);
     answer
 }
 
-async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<String>) {
+/// Asks every route that reads, in every way; gives the number of calls and what they told.
+pub async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<String>) {
     let (mut count, mut faults) = (0, Vec::new());
     for route in &routes::table() {
         if !["GET", "HEAD"].contains(&route.method().as_str()) {
@@ -199,7 +202,7 @@ async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<Strin
                         let answer = app.call(method, &asked).token(token).header("accept", accept).send().await;
                         count += 1;
                         assert_ne!(answer.status, 500, "{method} {asked}: {}", answer.text());
-                        if let Some(place) = leak(&without_what_was_asked(answer, &asked)) {
+                        if let Some(place) = leak(&without_what_was_asked(answer, &asked, held), held) {
                             faults.push(format!("{method} {asked} ({}): {place}", held.package_type));
                         }
                     }

@@ -43,7 +43,7 @@ pub struct OutboxRow {
     pub id: EventId,
     /// Its kind.
     pub kind: OutboxKind,
-    /// Its payload, as written.
+    /// Its payload as written; bytes that are no UTF-8 are replaced.
     pub payload: String,
     /// Where it stands.
     pub state: OutboxState,
@@ -97,7 +97,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         seq: rows::unsigned(row, "seq")?,
         id: rows::parse(row, "event_id")?,
         kind: rows::parse(row, "kind")?,
-        payload: row.get("payload")?,
+        // A payload that is not even text is shown as far as it can be: whoever looks for it must be able to see it.
+        payload: String::from_utf8_lossy(row.get_ref("payload")?.as_bytes()?).into_owned(),
         state: rows::parse(row, "state")?,
         attempts: rows::unsigned(row, "attempts")?,
         due_at: rows::time(row, "due_at")?,

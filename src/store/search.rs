@@ -91,13 +91,15 @@ impl Store {
                  WHERE words MATCH :words AND documents.repo_key IN (SELECT value FROM json_each(:repos)) AND (:type IS NULL OR documents.package_type = :type)",
             )?
             .query_row(parameters, |row| rows::unsigned(row, "total"))?;
+        // Three digits of the relevance: versions of one package are hardly ever equal to the last one, and a word that most
+        // documents have makes all of them small.
         let mut statement = connection.prepare(
             "SELECT live.* FROM words JOIN documents ON documents.document_id = words.rowid
              JOIN state.version_rows AS live ON live.version_id = documents.version_id AND live.state = :visible
              WHERE words MATCH :words AND documents.repo_key IN (SELECT value FROM json_each(:repos)) AND (:type IS NULL OR documents.package_type = :type)
              ORDER BY documents.full_name <> :name AND lower(words.name) <> :name,
                       substr(documents.full_name, 1, length(:name)) <> :name AND substr(lower(words.name), 1, length(:name)) <> :name,
-                      round(bm25(words, 10.0, 5.0, 3.0, 4.0, 1.0), 3), documents.published_at DESC, documents.version_id DESC
+                      CAST(printf('%.2e', bm25(words, 10.0, 5.0, 3.0, 4.0, 1.0)) AS REAL), documents.published_at DESC, documents.version_id DESC
              LIMIT :limit OFFSET :offset",
         )?;
         let hits = statement.query_map(
@@ -115,6 +117,8 @@ impl Store {
     fn search_names(&self, permits: &[Permit<Read>], query: &SearchQuery, repos: &str) -> Result<SearchPage> {
         let connection = self.connection()?;
         let name = query.text.trim().to_lowercase();
+        // The namespaces of npm are looked up without their sign.
+        let name = name.trim_start_matches('@');
         let pattern = format!("%{}%", name.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
         let total: u64 = connection
             .prepare_cached(
@@ -128,7 +132,7 @@ impl Store {
         let mut statement = connection.prepare_cached(
             "SELECT * FROM version_rows WHERE state = :visible AND repo_key IN (SELECT value FROM json_each(:repos))
                AND (:type IS NULL OR package_type = :type) AND (namespace_key || '/' || name_key) LIKE :pattern ESCAPE '\\'
-             ORDER BY name_key <> :name, substr(name_key, 1, length(:name)) <> :name, published_at DESC, version_id DESC LIMIT :limit OFFSET :offset",
+             ORDER BY name_key <> :name AND (namespace_key || '/' || name_key) <> :name, substr(name_key, 1, length(:name)) <> :name, published_at DESC, version_id DESC LIMIT :limit OFFSET :offset",
         )?;
         let hits = statement.query_map(
             named_params! {
@@ -165,10 +169,11 @@ fn shown(permits: &[Permit<Read>], hits: Vec<Sealed<Version>>) -> Vec<SearchHit>
         .collect()
 }
 
-/// Every word as a quoted prefix phrase: `7.0` finds 7.0.0, `lod` lodash. Nothing of FTS5's own syntax gets through.
+/// Every word as a quoted prefix phrase: `7.0` finds 7.0.0, `lod` lodash. Nothing of FTS5's own syntax gets through. A slash
+/// parts namespace and name, which lie in columns of their own.
 fn match_expression(text: &str) -> Option<String> {
     let words: Vec<String> = text
-        .split_whitespace()
+        .split(|sign: char| sign.is_whitespace() || sign == '/')
         .filter(|word| word.chars().any(char::is_alphanumeric))
         .map(|word| format!("\"{}\"*", word.replace('"', "\"\"")))
         .collect();

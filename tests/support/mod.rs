@@ -4,6 +4,7 @@
 
 mod daemon;
 mod engine;
+mod pypi;
 mod steps;
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use artifortress::access::bootstrap;
 use artifortress::app::App;
 use artifortress::blobs::Blobs;
-use artifortress::clock::{Clock, FixedClock};
+use artifortress::clock::{Clock, FixedClock, SystemClock};
 use artifortress::config::Config;
 use artifortress::domain::digest::Digest;
 use artifortress::http::{HeaderMap, Router};
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
+pub use pypi::{UploadForm, wheel};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
 
 /// When every test begins.
@@ -41,6 +43,7 @@ pub struct TestApp {
     directory: tempfile::TempDir,
     pub clock: Arc<FixedClock>,
     pub store: Arc<Store>,
+    pub blobs: Blobs,
     pub engine: Arc<MoodyEngine>,
     pub router: Arc<Router<App>>,
     pub admin: String,
@@ -55,13 +58,22 @@ impl TestApp {
 
     /// An instance whose settings `change` has changed.
     pub async fn with(change: impl FnOnce(&mut Config)) -> TestApp {
+        let clock = Arc::new(FixedClock::at(START.parse().unwrap()));
+        TestApp::put_together(Arc::clone(&clock), clock, change).await
+    }
+
+    /// An instance on the machine's own clock, for background work that really runs; moving `clock` does nothing.
+    pub async fn on_real_time() -> TestApp {
+        let idle = Arc::new(FixedClock::at(START.parse().unwrap()));
+        TestApp::put_together(idle, Arc::new(SystemClock), |_| {}).await
+    }
+
+    async fn put_together(clock: Arc<FixedClock>, shared: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> TestApp {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::in_directory(directory.path());
         // A loaded machine must not turn a decision into a timeout; tests of the budget set their own.
         config.policy.evaluation_timeout_ms = 30_000;
         change(&mut config);
-        let clock = Arc::new(FixedClock::at(START.parse().unwrap()));
-        let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let store = Arc::new(Store::open(&StoreOptions::at(directory.path()), Arc::clone(&shared)).unwrap());
         let blobs = Blobs::open_dir(directory.path()).unwrap().limited_to(config.http.upload_limit_bytes);
         let first = bootstrap(&store, directory.path(), None, false).await.unwrap().expect("a first start makes a token");
@@ -69,7 +81,7 @@ impl TestApp {
         let job_settings = JobSettings::default();
         let app = App::new(config, shared, &store, &blobs, Arc::clone(&engine) as Arc<dyn Engine>);
         let router = Arc::new(Router::new(Arc::new(app), routes::table()).unwrap());
-        TestApp { directory, clock, store, engine, router, admin: first.secret.reveal().to_owned(), job_settings }
+        TestApp { directory, clock, store, blobs, engine, router, admin: first.secret.reveal().to_owned(), job_settings }
     }
 
     /// Where it keeps everything.
