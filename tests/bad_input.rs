@@ -336,7 +336,8 @@ fn what_is_no_http_is_refused_and_no_secret_reaches_the_log() {
     for body in bodies {
         assert_eq!(daemon.call(&admin, "POST", DRAFTS, body.as_bytes()).unwrap().status, 400);
     }
-    assert_eq!(daemon.call(&format!("{}x", &token[..52]), "GET", "/v1/repos/main", b"").unwrap().status, 401);
+    let mistyped = format!("{}{}", &token[..52], if token.ends_with('x') { 'y' } else { 'x' });
+    assert_eq!(daemon.call(&mistyped, "GET", "/v1/repos/main", b"").unwrap().status, 401);
     assert_eq!(daemon.call(&token, "GET", "/v1/repos/main", b"").unwrap().status, 200);
     let asked = daemon.raw(request("GET", "/v1/repos/main/packages?passphrase9921=1", &token, "0").as_bytes());
     assert!(asked.starts_with("HTTP/1.1 400"), "{asked}");
