@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +47,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
     if let Err(cause) = no_core {
         tracing::warn!(%cause, "core files cannot be switched off");
     }
+    allow_open_files(config.http.max_connections);
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("artifortress")
@@ -58,6 +59,24 @@ pub(super) fn serve(config: Config) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain_of(&error),
+    }
+}
+
+/// Files open beside connections: the stores, the log, and what requests read and write.
+const FILES_BESIDE_CONNECTIONS: u64 = 512;
+
+/// Lets this process open as many files as it may. Each connection is one, and the usual soft limit of 1024 would be used up by idle
+/// connections alone, so that no blob could be opened any more.
+fn allow_open_files(max_connections: usize) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard) } else { Ok(soft) });
+    let needed = FILES_BESIDE_CONNECTIONS.saturating_add(u64::try_from(max_connections).unwrap_or(u64::MAX));
+    match raised {
+        Ok(limit) if limit < needed => {
+            tracing::warn!(limit, needed, "few open files are allowed; lower http.max_connections, or raise the limit (ulimit -Hn)");
+        }
+        Ok(_) => {}
+        Err(cause) => tracing::warn!(%cause, "the limit of open files cannot be raised"),
     }
 }
 
@@ -165,5 +184,18 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard - 1, hard).unwrap();
+        allow_open_files(1024);
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
     }
 }

@@ -34,7 +34,8 @@ impl Unread {
         self.0.store(rest, Ordering::Relaxed);
     }
 
-    fn some(&self) -> bool {
+    /// Whether anything is left.
+    pub(super) fn some(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }
 

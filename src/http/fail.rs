@@ -68,11 +68,12 @@ pub(super) fn reply(error: &Error, dialect: Dialect, context: &FailContext<'_>) 
 
 fn log(error: &Error, context: &FailContext<'_>) {
     let cause = error.cause().map(ToString::to_string).unwrap_or_default();
-    let (request_id, code, message) = (context.request_id, error.code().as_str(), error.message());
+    // A field named `message` would take the place of the line's own words, and would be written without escapes.
+    let (request_id, code, told) = (context.request_id, error.code().as_str(), error.message());
     if error.code().status() >= 500 {
-        tracing::error!(%request_id, code, message, cause, "request failed");
+        tracing::error!(%request_id, code, told, cause, "request failed");
     } else if !cause.is_empty() {
-        tracing::debug!(%request_id, code, message, cause, "request refused");
+        tracing::debug!(%request_id, code, told, cause, "request refused");
     }
 }
 

@@ -131,9 +131,11 @@ async fn serve<A: Application>(shared: Arc<Shared<A>>, stream: TcpStream, slot: 
     let router = Arc::clone(&shared.router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let (router, unread) = (Arc::clone(&router), unread.clone());
+        // A client that asked first and is refused sends no body, so hyper closes whatever the rest of it is.
+        let asks_first = request.headers().contains_key(header::EXPECT);
         async move {
             let mut response = router.handle(request.map(|incoming| WatchedBody::new(incoming, unread.clone()))).await;
-            if unread.closes_connection() {
+            if unread.closes_connection() || (asks_first && unread.some()) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)

@@ -89,6 +89,16 @@ async fn a_head_over_a_socket_keeps_its_length_and_sends_no_body() {
 }
 
 #[tokio::test]
+async fn a_refusal_before_100_continue_says_that_the_connection_closes() {
+    let running = start(HttpLimits::default()).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n").await.unwrap();
+    let (head, _) = answer(&mut stream).await;
+    assert!(head.starts_with("http/1.1 404") && head.contains("connection: close"), "{head}");
+    assert_eq!(within(stream.read(&mut [0; 1])).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_reason_phrase_of_a_dialect_is_sent() {
     let running = start(HttpLimits::default()).await;
     let mut stream = running.connect().await;

@@ -88,7 +88,8 @@ impl Dispatcher {
 
     async fn attend_to_index(&mut self) {
         let now = self.worker.store().clock().now();
-        if self.index_retry_at.is_some_and(|at| now < at) {
+        // A time further ahead than the pause means that the clock was set back.
+        if self.index_retry_at.is_some_and(|at| now < at && at <= now.plus_ms(pause_ms())) {
             return;
         }
         self.index_retry_at = None;
@@ -98,8 +99,7 @@ impl Dispatcher {
     }
 
     fn retry_index_later(&mut self) {
-        let pause_ms = i64::try_from(FAILURE_PAUSE_MS).unwrap_or(i64::MAX);
-        self.index_retry_at = Some(self.worker.store().clock().now().plus_ms(pause_ms));
+        self.index_retry_at = Some(self.worker.store().clock().now().plus_ms(pause_ms()));
     }
 
     /// What to do when nothing can be claimed.
@@ -122,6 +122,10 @@ impl Dispatcher {
             None => Rest::UntilWoken,
         })
     }
+}
+
+fn pause_ms() -> i64 {
+    i64::try_from(FAILURE_PAUSE_MS).unwrap_or(i64::MAX)
 }
 
 async fn sleep(rest: Rest) {

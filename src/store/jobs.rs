@@ -163,6 +163,7 @@ impl Bookkeeping<'_> {
         if kinds.is_empty() {
             return Ok(Vec::new());
         }
+        self.catch_up_jobs(limits)?;
         self.bury()?;
         let mut statement = self.connection().prepare_cached(
             "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs INDEXED BY jobs_due
@@ -198,6 +199,18 @@ impl Bookkeeping<'_> {
                 })?;
         }
         Ok(claimed)
+    }
+
+    /// Makes jobs due whose time lies further ahead than any lease or delay: the clock was set back since, by days perhaps. A worker
+    /// that still holds one loses its lease when it is claimed.
+    fn catch_up_jobs(&self, limits: &QueueLimits) -> Result<()> {
+        let (now, longest_ms) = (self.now(), limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)));
+        self.connection()
+            .prepare_cached(
+                "UPDATE jobs INDEXED BY jobs_due SET due_at = :now WHERE state IN ('pending', 'failed', 'processing') AND due_at > :latest",
+            )?
+            .execute(named_params! {":now": now.unix_ms(), ":latest": now.plus_ms(longest_ms).unix_ms()})?;
+        Ok(())
     }
 
     /// Jobs whose last lease ran out without an outcome have no attempt left: each crash counted as one. Only claimed jobs

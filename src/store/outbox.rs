@@ -123,6 +123,7 @@ impl Bookkeeping<'_> {
     /// Internal when SQLite fails.
     pub fn relay(&mut self, batch: usize, max_attempts: u32) -> Result<RelayReport> {
         let mut report = RelayReport::default();
+        self.catch_up_events()?;
         for event in self.due_events(batch)? {
             match task_of(&event) {
                 Ok(task) => {
@@ -143,6 +144,15 @@ impl Bookkeeping<'_> {
             }
         }
         Ok(report)
+    }
+
+    /// Makes events due whose time lies further ahead than any delay: the clock was set back since, by days perhaps.
+    fn catch_up_events(&self) -> Result<()> {
+        let now = self.now();
+        self.connection()
+            .prepare_cached("UPDATE outbox INDEXED BY outbox_due SET due_at = :now WHERE state = 'pending' AND due_at > :latest")?
+            .execute(named_params! {":now": now.unix_ms(), ":latest": now.plus_ms(MALFORMED_DELAY_MS).unix_ms()})?;
+        Ok(())
     }
 
     fn due_events(&self, batch: usize) -> Result<Vec<Due>> {

@@ -270,3 +270,24 @@ fn jitter_is_a_fraction() {
         assert!((0.0..=1.0).contains(&jitter(&crate::clock::SystemClock).unwrap()));
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_by_days_leaves_no_event_and_no_job_behind() {
+    const THREE_DAYS_MS: i64 = 3 * 24 * 60 * MINUTES_MS;
+    let world = World::new().await;
+    world.quiet().await;
+    let id = world.publish("demo", "1.0").await;
+    world.clock.advance_ms(-THREE_DAYS_MS);
+    super::super::relay::drain(&world.store, worker(&world).limits()).await.unwrap();
+    assert_eq!(world.events()[0].state.as_str(), "delivered");
+    let crashed = worker(&world).claim().await.unwrap();
+    assert_eq!(crashed.len(), 1);
+    assert!(worker(&world).claim().await.unwrap().is_empty(), "its lease holds");
+    world.clock.advance_ms(-THREE_DAYS_MS);
+    let again = worker(&world).claim().await.unwrap();
+    assert_eq!(again.len(), 1);
+    worker(&world).run(again).await.unwrap();
+    assert_eq!(world.job(&id), ("completed", 2, None));
+    worker(&world).run(crashed).await.unwrap();
+    assert_eq!(world.job(&id), ("completed", 2, None));
+}
