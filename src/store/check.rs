@@ -9,7 +9,7 @@ use super::{audit, connection, migrate};
 use crate::domain::candidate::content_digest;
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// What was looked at and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,7 +106,10 @@ pub fn check_audit(directory: &Path) -> Result<CheckReport> {
 fn open(directory: &Path) -> Result<Connection> {
     let path = directory.join("state.db");
     if !path.exists() {
-        return Err(Error::not_found(format!("the database {}", path.display())));
+        return Err(Error::new(
+            Code::NotFound,
+            format!("there is no database at {}; give the directory that the server uses with --data-dir", path.display()),
+        ));
     }
     Ok(connection::open_reader(&path)?)
 }
