@@ -18,7 +18,6 @@ const MAY_SCAN: &[(&str, &str)] = &[
         "SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1",
         "the first entry of the partial index",
     ),
-    ("SELECT due_at FROM jobs INDEXED BY jobs_due", "the first entries of the partial index"),
     ("UPDATE tokens SET scopes = (SELECT json_group_array(value)", "a repo is being deleted; no token keeps a scope on it"),
     ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
     ("UPDATE tokens SET scopes =", "takes the scopes on a deleted repo out of every token; deleting a repo is rare"),
@@ -56,8 +55,8 @@ const HOT: &[(&str, &str)] = &[
         "evaluations USING INDEX evaluations_by_repo (repo_key=? AND (evaluated_at,evaluation_id)<(?,?))",
     ),
     (
-        "FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts",
-        "jobs USING INDEX jobs_due (due_at<?)",
+        "FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND due_at <= :now",
+        "jobs USING INDEX jobs_due (kind=? AND due_at<?)",
     ),
     ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
     ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),

@@ -1,12 +1,14 @@
 //! The loop that keeps the workers busy. Invariant: one task looks at the queue and hands out batches; it marks a wake-up as seen
 //! before it looks, so none is lost, and sleeps until the next due time, so an idle process does not stir.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::kinds::Lane;
 use super::rebuild::{self, Progress};
 use super::relay;
 use super::worker::Worker;
@@ -35,7 +37,7 @@ enum Rest {
 /// Relays and dispatches until `stop` is cancelled, then waits for the batches that run.
 pub(super) async fn run(worker: Worker, workers: usize, stop: CancellationToken) {
     let mut wakes = worker.store().queue_wakes();
-    let mut dispatcher = Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), index_retry_at: None };
+    let mut dispatcher = Dispatcher::new(worker, workers);
     while !stop.is_cancelled() {
         wakes.mark_unchanged();
         let rest = match dispatcher.round().await {
@@ -52,38 +54,63 @@ pub(super) async fn run(worker: Worker, workers: usize, stop: CancellationToken)
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            Some(ended) = dispatcher.running.join_next() => log_end(ended),
+            Some(ended) = dispatcher.running.join_next_with_id() => dispatcher.end(ended),
             Ok(()) = wakes.changed() => {}
             () = sleep(rest) => {}
         }
     }
-    while let Some(ended) = dispatcher.running.join_next().await {
-        log_end(ended);
+    while let Some(ended) = dispatcher.running.join_next_with_id().await {
+        dispatcher.end(ended);
     }
 }
 
 struct Dispatcher {
     worker: Worker,
+    /// Batches of one lane that run side by side.
     workers: usize,
     running: JoinSet<Result<()>>,
+    lanes: HashMap<Id, Lane>,
     /// When the index is tried again after it could not be used.
     index_retry_at: Option<Time>,
 }
 
 impl Dispatcher {
+    fn new(worker: Worker, workers: usize) -> Dispatcher {
+        Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), lanes: HashMap::new(), index_retry_at: None }
+    }
+
     /// Relays what is due and gives each free worker a batch.
     async fn round(&mut self) -> Result<Rest> {
         self.attend_to_index().await;
         relay::drain(self.worker.store(), self.worker.limits()).await?;
-        while self.running.len() < self.workers {
-            let batch = self.worker.claim().await?;
-            if batch.is_empty() {
-                return self.rest().await;
+        for lane in Lane::ALL {
+            while self.is_free(lane) {
+                let batch = self.worker.claim(&[lane]).await?;
+                if batch.is_empty() {
+                    break;
+                }
+                let worker = self.worker.clone();
+                let task = self.running.spawn(async move { worker.run(batch).await });
+                self.lanes.insert(task.id(), lane);
             }
-            let worker = self.worker.clone();
-            self.running.spawn(async move { worker.run(batch).await });
         }
-        Ok(Rest::UntilWoken)
+        self.rest().await
+    }
+
+    fn is_free(&self, lane: Lane) -> bool {
+        self.lanes.values().filter(|running| **running == lane).count() < self.workers
+    }
+
+    /// Frees the place of a batch that ended.
+    fn end(&mut self, ended: Result<(Id, Result<()>), JoinError>) {
+        let (id, failure) = match ended {
+            Ok((id, result)) => (id, result.err().map(|error| format!("{error:?}"))),
+            Err(cause) => (cause.id(), Some(cause.to_string())),
+        };
+        self.lanes.remove(&id);
+        if let Some(failure) = failure {
+            tracing::error!(failure, "a batch could not be finished; its jobs are claimed again when their leases end");
+        }
     }
 
     async fn attend_to_index(&mut self) {
@@ -102,7 +129,7 @@ impl Dispatcher {
         self.index_retry_at = Some(self.worker.store().clock().now().plus_ms(pause_ms()));
     }
 
-    /// What to do when nothing can be claimed.
+    /// What to do when nothing more can be claimed. What is due for a lane without a free worker is looked at when a batch ends.
     async fn rest(&mut self) -> Result<Rest> {
         if self.running.is_empty() && self.index_retry_at.is_none() {
             match rebuild::advance_or_log(self.worker.store(), self.worker.limits()).await {
@@ -111,7 +138,8 @@ impl Dispatcher {
                 Progress::None => {}
             }
         }
-        let (store, kinds) = (Arc::clone(self.worker.store()), self.worker.kinds());
+        let free: Vec<Lane> = Lane::ALL.into_iter().filter(|lane| self.is_free(*lane)).collect();
+        let (store, kinds) = (Arc::clone(self.worker.store()), self.worker.kinds(&free));
         let due_at = hop::run(move || store.next_due(&kinds)).await?;
         let now = self.worker.store().clock().now();
         Ok(match due_at.into_iter().chain(self.index_retry_at).min() {
@@ -133,14 +161,6 @@ async fn sleep(rest: Rest) {
         Rest::None => {}
         Rest::For(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Rest::UntilWoken => std::future::pending().await,
-    }
-}
-
-fn log_end(ended: Result<Result<()>, tokio::task::JoinError>) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(?error, "a batch could not be finished; its jobs are claimed again when their leases end"),
-        Err(cause) => tracing::error!(%cause, "a worker ended badly; its jobs are claimed again when their leases end"),
     }
 }
 

@@ -39,12 +39,10 @@ pub(super) async fn run(store: &Arc<Store>, jobs: &[LeasedJob]) -> Vec<Outcome> 
 
 fn outcome_of(job: &LeasedJob, result: Result<Indexed, Outcome>) -> Outcome {
     match (result, job.expectation) {
-        (Ok(Indexed::Present), Expectation::Visible | Expectation::Hidden) | (Ok(Indexed::Absent), Expectation::Hidden) => {
-            Outcome::Completed
-        }
-        (Ok(Indexed::Absent), Expectation::Visible) => Outcome::Failed(VERSION_NOT_PUBLISHED.to_owned()),
-        (Ok(Indexed::Unreadable), Expectation::Visible | Expectation::Hidden) => Outcome::Failed(VERSION_UNREADABLE.to_owned()),
-        (Err(outcome), Expectation::Visible | Expectation::Hidden) => outcome,
+        (Ok(Indexed::Present), _) | (Ok(Indexed::Absent), Some(Expectation::Hidden) | None) => Outcome::Completed,
+        (Ok(Indexed::Absent), Some(Expectation::Visible)) => Outcome::Failed(VERSION_NOT_PUBLISHED.to_owned()),
+        (Ok(Indexed::Unreadable), _) => Outcome::Failed(VERSION_UNREADABLE.to_owned()),
+        (Err(outcome), _) => outcome,
     }
 }
 

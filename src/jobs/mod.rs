@@ -4,13 +4,14 @@
 //! How to add a kind of job
 //! * its name: a variant of `store::JobKind`, and its text in the CHECK of a new migration of the table `jobs`.
 //! * what asks for it: a row of `task_of` in `store/outbox.rs`, for the kind of event.
-//! * its work: a file here with `run(&Arc<Store>, &[LeasedJob]) -> Vec<Outcome>`, called from `worker.rs`. It can run twice.
-//! * when it may not run: a line in `Worker::kinds`; such jobs wait and lose no attempts.
+//! * its work: a file here with `run(&Tools, &[LeasedJob]) -> Vec<Outcome>`, which can run twice; `kinds.rs` then does not compile until
+//!   it says when such jobs may run, in which lane, and calls it.
 //! * work without a queue, by time: a loop in `housekeeping.rs` that waits for a bell or for hours, never for moments.
 
 mod dispatcher;
 mod housekeeping;
 mod index_version;
+mod kinds;
 mod rebuild;
 mod relay;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blobs::Blobs;
 use crate::error::Result;
 use crate::store::{QueueLimits, Store};
+use kinds::{Lane, Tools};
 use worker::Worker;
 
 /// How the queue is worked.
@@ -56,7 +58,7 @@ impl Jobs {
     #[must_use]
     pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
-        let worker = Worker::new(Arc::clone(&store), settings.limits);
+        let worker = Worker::new(Tools { store: Arc::clone(&store) }, settings.limits);
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
         let housekeeping = vec![
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
@@ -90,9 +92,9 @@ impl Jobs {
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Arc::clone(store), settings.limits);
+    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
     relay::drain(store, worker.limits()).await?;
-    let batch = worker.claim().await?;
+    let batch = worker.claim(&Lane::ALL).await?;
     worker.run(batch).await
 }
 
@@ -102,11 +104,11 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Arc::clone(store), settings.limits);
+    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
     loop {
         rebuild::attend_or_log(store).await;
         relay::drain(store, worker.limits()).await?;
-        let batch = worker.claim().await?;
+        let batch = worker.claim(&Lane::ALL).await?;
         if !batch.is_empty() {
             worker.run(batch).await?;
         } else if rebuild::advance_or_log(store, worker.limits()).await != rebuild::Progress::Made {

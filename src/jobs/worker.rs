@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::index_version;
+use super::kinds::{self, Lane, Tools};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::store::{JobKind, LeasedJob, Outcome, QueueLimits, Store};
@@ -11,38 +11,36 @@ use crate::store::{JobKind, LeasedJob, Outcome, QueueLimits, Store};
 /// Claims and runs batches; several may do so at once.
 #[derive(Clone)]
 pub(super) struct Worker {
-    store: Arc<Store>,
+    tools: Tools,
     limits: QueueLimits,
 }
 
 impl Worker {
-    pub(super) fn new(store: Arc<Store>, limits: QueueLimits) -> Worker {
-        Worker { store, limits }
+    pub(super) fn new(tools: Tools, limits: QueueLimits) -> Worker {
+        Worker { tools, limits }
     }
 
     pub(super) fn store(&self) -> &Arc<Store> {
-        &self.store
+        &self.tools.store
     }
 
     pub(super) fn limits(&self) -> &QueueLimits {
         &self.limits
     }
 
-    /// The kinds that may be claimed now. Others wait and lose no attempts.
-    pub(super) fn kinds(&self) -> Vec<JobKind> {
-        let may_run = |kind: &JobKind| match kind {
-            JobKind::SearchIndex => !self.store.search_index().is_paused(),
-        };
+    /// The kinds of these lanes that may be claimed now. Others wait and lose no attempts.
+    pub(super) fn kinds(&self, lanes: &[Lane]) -> Vec<JobKind> {
+        let may_run = |kind: &JobKind| lanes.contains(&kinds::lane(*kind)) && kinds::may_run(*kind, &self.tools);
         JobKind::ALL.iter().copied().filter(may_run).collect()
     }
 
-    /// Claims the next batch; empty when nothing is due.
-    pub(super) async fn claim(&self) -> Result<Vec<LeasedJob>> {
-        let (kinds, limits) = (self.kinds(), self.limits);
+    /// Claims the next batch of these lanes; empty when nothing is due.
+    pub(super) async fn claim(&self, lanes: &[Lane]) -> Result<Vec<LeasedJob>> {
+        let (kinds, limits) = (self.kinds(lanes), self.limits);
         if kinds.is_empty() {
             return Ok(Vec::new());
         }
-        self.store.bookkeep(move |books| books.claim(&kinds, &limits)).await
+        self.store().bookkeep(move |books| books.claim(&kinds, &limits)).await
     }
 
     /// Does the work of a batch and records how each job ended.
@@ -56,9 +54,7 @@ impl Worker {
             if jobs.is_empty() {
                 continue;
             }
-            let outcomes = match kind {
-                JobKind::SearchIndex => index_version::run(&self.store, &jobs).await,
-            };
+            let outcomes = kinds::run(*kind, &self.tools, &jobs).await;
             ended.extend(jobs.into_iter().zip(outcomes));
         }
         self.finish(ended).await
@@ -71,16 +67,16 @@ impl Worker {
         let mut rows = Vec::with_capacity(ended.len());
         for (job, outcome) in ended {
             let jitter = match &outcome {
-                Outcome::Completed => 0.0,
+                Outcome::Completed | Outcome::Again(_) => 0.0,
                 Outcome::Failed(code) | Outcome::Postponed(code) => {
                     tracing::info!(job = %job.id, kind = %job.kind, subject = job.subject_id, attempt = job.attempt, code, "a job failed");
-                    jitter(&**self.store.clock())?
+                    jitter(&**self.store().clock())?
                 }
             };
             rows.push((job, outcome, jitter));
         }
         let limits = self.limits;
-        let lost = self.store.bookkeep(move |books| {
+        let lost = self.store().bookkeep(move |books| {
             let mut lost = 0_usize;
             for (job, outcome, jitter) in &rows {
                 if !books.finish(job, outcome, &limits, *jitter)? {

@@ -1,24 +1,28 @@
 //! The job queue. Invariant: at most one job per kind and subject; an attempt is counted when the job is claimed; only the
 //! holder of the current lease token changes a job's outcome.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::Store;
-use super::rows::{self, Page};
-use super::write::{Bookkeeping, Done, Write};
-use crate::domain::access::Operator;
-use crate::domain::event::Event;
+use super::write::Bookkeeping;
+use super::{Store, rows};
 use crate::domain::id::{JobId, LeaseToken};
 use crate::domain::lifecycle::{State, text_enum};
 use crate::domain::time::Time;
 use crate::domain::visibility::{Sight, decide};
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+/// The longest time from one round of a job that comes again to the next, in milliseconds.
+pub const LONGEST_ROUND_MS: i64 = 86_400_000;
 
 text_enum! {
     /// What a job does.
     JobKind "job kind" {
         /// Brings the search index in line with one version.
         SearchIndex "search_index",
+        /// Sends one event to one webhook.
+        Webhook "webhook",
+        /// Removes finished work that is old enough.
+        Prune "prune",
     }
 }
 
@@ -72,8 +76,8 @@ pub struct LeasedJob {
     pub kind: JobKind,
     /// What it is about.
     pub subject_id: String,
-    /// What should be found.
-    pub expectation: Expectation,
+    /// What should be found; only jobs about a version have it.
+    pub expectation: Option<Expectation>,
     /// This attempt, from 1.
     pub attempt: u64,
     /// How many it may have.
@@ -92,52 +96,27 @@ pub enum Outcome {
     /// What it needs is not there now, by no fault of the job: it is tried again after the same delays as a failure, and
     /// never dead for it.
     Postponed(String),
+    /// This round is done; the next one is due then, with all attempts.
+    Again(Time),
 }
 
-/// One job as listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobRow {
-    /// Its id.
-    pub id: JobId,
+/// A job to be enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NewJob<'a> {
     /// What it does.
-    pub kind: JobKind,
+    pub(super) kind: JobKind,
     /// What it is about.
-    pub subject_id: String,
-    /// Where it stands.
-    pub state: JobState,
-    /// How often it was claimed.
-    pub attempts: u64,
-    /// How often it may be.
-    pub max_attempts: u64,
-    /// When it is due, or its lease ends.
-    pub due_at: Time,
-    /// The code of the last failure.
-    pub last_error: Option<String>,
-    /// When it was first enqueued.
-    pub created_at: Time,
-    /// When it last changed.
-    pub updated_at: Time,
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
-    Ok(JobRow {
-        id: rows::parse(row, "job_id")?,
-        kind: rows::parse(row, "kind")?,
-        subject_id: row.get("subject_id")?,
-        state: rows::parse(row, "state")?,
-        attempts: rows::unsigned(row, "attempts")?,
-        max_attempts: rows::unsigned(row, "max_attempts")?,
-        due_at: rows::time(row, "due_at")?,
-        last_error: row.get("last_error")?,
-        created_at: rows::time(row, "created_at")?,
-        updated_at: rows::time(row, "updated_at")?,
-    })
+    pub(super) subject_id: &'a str,
+    /// What should be found; for search_index alone.
+    pub(super) expectation: Option<Expectation>,
+    /// Attempts before it is dead.
+    pub(super) max_attempts: u32,
 }
 
 impl Bookkeeping<'_> {
-    /// Makes sure that a job for this subject is pending; one that is finished, dead or being worked starts afresh, and a
+    /// Makes sure that a job for this subject is pending and due; one that is finished, dead or being worked starts afresh, and a
     /// worker that held it has lost its lease.
-    pub(super) fn enqueue(&mut self, kind: JobKind, subject_id: &str, expectation: Expectation, max_attempts: u32) -> Result<()> {
+    pub(super) fn enqueue(&mut self, job: &NewJob<'_>) -> Result<()> {
         self.connection()
             .prepare_cached(
                 "INSERT INTO jobs (job_id, kind, subject_id, expectation, state, attempts, max_attempts, due_at, created_at, updated_at)
@@ -147,8 +126,9 @@ impl Bookkeeping<'_> {
                      last_error = NULL, updated_at = excluded.updated_at",
             )?
             .execute(named_params! {
-                ":id": JobId::new(self.uuid()).to_string(), ":kind": kind.as_str(), ":subject": subject_id, ":expectation": expectation.as_str(),
-                ":pending": JobState::Pending.as_str(), ":max": max_attempts, ":now": self.now().unix_ms(),
+                ":id": JobId::new(self.uuid()).to_string(), ":kind": job.kind.as_str(), ":subject": job.subject_id,
+                ":expectation": job.expectation.map(Expectation::as_str), ":pending": JobState::Pending.as_str(), ":max": job.max_attempts,
+                ":now": self.now().unix_ms(),
             })?;
         self.mark_enqueued();
         Ok(())
@@ -160,69 +140,82 @@ impl Bookkeeping<'_> {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn claim(&mut self, kinds: &[JobKind], limits: &QueueLimits) -> Result<Vec<LeasedJob>> {
-        if kinds.is_empty() {
-            return Ok(Vec::new());
+        let mut claimed = Vec::new();
+        for kind in kinds {
+            self.catch_up_jobs(*kind, limits)?;
+            self.bury(*kind)?;
+            let room = limits.batch.saturating_sub(claimed.len());
+            if room > 0 {
+                claimed.extend(self.claim_of(*kind, room, limits.lease_ms)?);
+            }
         }
-        self.catch_up_jobs(limits)?;
-        self.bury()?;
+        Ok(claimed)
+    }
+
+    fn claim_of(&mut self, kind: JobKind, batch: usize, lease_ms: i64) -> Result<Vec<LeasedJob>> {
         let mut statement = self.connection().prepare_cached(
             "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs INDEXED BY jobs_due
-             WHERE state IN ('pending', 'failed', 'processing') AND due_at <= :now AND attempts < max_attempts
-               AND +kind IN (SELECT value FROM json_each(:kinds))
+             WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND due_at <= :now AND attempts < max_attempts
              ORDER BY due_at, job_id LIMIT :batch",
         )?;
-        let parameters =
-            named_params! {":now": self.now().unix_ms(), ":kinds": rows::json_text(&kinds)?, ":batch": rows::stored(limits.batch as u64)};
+        let parameters = named_params! {":now": self.now().unix_ms(), ":kind": kind.as_str(), ":batch": rows::stored(batch as u64)};
         let found = statement.query_map(parameters, |row| {
             Ok(LeasedJob {
                 id: rows::parse(row, "job_id")?,
                 kind: rows::parse(row, "kind")?,
                 subject_id: row.get("subject_id")?,
-                expectation: rows::parse(row, "expectation")?,
+                expectation: rows::parse_optional(row, "expectation")?,
                 attempt: rows::unsigned(row, "attempts")? + 1,
                 max_attempts: rows::unsigned(row, "max_attempts")?,
                 lease: LeaseToken::new(self.uuid()),
             })
         })?;
         let claimed = found.collect::<rusqlite::Result<Vec<_>>>()?;
-        let lease_ends = self.now().plus_ms(limits.lease_ms).unix_ms();
+        let lease_ends = self.now().plus_ms(lease_ms).unix_ms();
+        let mut take = self.connection().prepare_cached(
+            "UPDATE jobs SET state = :processing, attempts = attempts + 1, lease_token = :lease, lease_expires_at = :ends, due_at = :ends,
+                 updated_at = :now
+             WHERE job_id = :id",
+        )?;
         for job in &claimed {
-            self.connection()
-                .prepare_cached(
-                    "UPDATE jobs SET state = :processing, attempts = attempts + 1, lease_token = :lease, lease_expires_at = :ends, due_at = :ends,
-                         updated_at = :now
-                     WHERE job_id = :id",
-                )?
-                .execute(named_params! {
-                    ":processing": JobState::Processing.as_str(), ":lease": job.lease.to_string(), ":ends": lease_ends,
-                    ":now": self.now().unix_ms(), ":id": job.id.to_string(),
-                })?;
+            take.execute(named_params! {
+                ":processing": JobState::Processing.as_str(), ":lease": job.lease.to_string(), ":ends": lease_ends,
+                ":now": self.now().unix_ms(), ":id": job.id.to_string(),
+            })?;
         }
         Ok(claimed)
     }
 
     /// Makes jobs due whose time lies further ahead than any lease or delay: the clock was set back since, by days perhaps. A worker
     /// that still holds one loses its lease when it is claimed.
-    fn catch_up_jobs(&self, limits: &QueueLimits) -> Result<()> {
-        let (now, longest_ms) = (self.now(), limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)));
+    fn catch_up_jobs(&self, kind: JobKind, limits: &QueueLimits) -> Result<()> {
+        let longest_ms = match kind {
+            JobKind::SearchIndex | JobKind::Webhook => limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)),
+            JobKind::Prune => limits.lease_ms.max(LONGEST_ROUND_MS),
+        };
         self.connection()
             .prepare_cached(
-                "UPDATE jobs INDEXED BY jobs_due SET due_at = :now WHERE state IN ('pending', 'failed', 'processing') AND due_at > :latest",
+                "UPDATE jobs INDEXED BY jobs_due SET due_at = :now
+                 WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND due_at > :latest",
             )?
-            .execute(named_params! {":now": now.unix_ms(), ":latest": now.plus_ms(longest_ms).unix_ms()})?;
+            .execute(
+                named_params! {":now": self.now().unix_ms(), ":kind": kind.as_str(), ":latest": self.now().plus_ms(longest_ms).unix_ms()},
+            )?;
         Ok(())
     }
 
     /// Jobs whose last lease ran out without an outcome have no attempt left: each crash counted as one. Only claimed jobs
     /// can be such, and there are few of them; looking at every waiting one would cost each claim a walk over the backlog.
-    fn bury(&self) -> Result<()> {
+    fn bury(&self, kind: JobKind) -> Result<()> {
         self.connection()
             .prepare_cached(
-                "UPDATE jobs INDEXED BY jobs_due SET state = :dead, lease_token = NULL, lease_expires_at = NULL, last_error = coalesce(last_error, 'lease_expired'),
-                     updated_at = :now
-                 WHERE state IN ('pending', 'failed', 'processing') AND state = 'processing' AND due_at <= :now AND attempts >= max_attempts",
+                "UPDATE jobs INDEXED BY jobs_by_state SET state = :dead, lease_token = NULL, lease_expires_at = NULL,
+                     last_error = coalesce(last_error, 'lease_expired'), updated_at = :now
+                 WHERE state = :processing AND kind = :kind AND due_at <= :now AND attempts >= max_attempts",
             )?
-            .execute(named_params! {":dead": JobState::Dead.as_str(), ":now": self.now().unix_ms()})?;
+            .execute(named_params! {
+                ":dead": JobState::Dead.as_str(), ":processing": JobState::Processing.as_str(), ":now": self.now().unix_ms(), ":kind": kind.as_str(),
+            })?;
         Ok(())
     }
 
@@ -238,6 +231,7 @@ impl Bookkeeping<'_> {
             Outcome::Failed(code) if job.attempt >= job.max_attempts => (JobState::Dead, self.now(), job.attempt, Some(code)),
             Outcome::Failed(code) => (JobState::Failed, later(), job.attempt, Some(code)),
             Outcome::Postponed(code) => (JobState::Failed, later(), job.attempt.min(job.max_attempts.saturating_sub(1)), Some(code)),
+            Outcome::Again(due_at) => (JobState::Pending, *due_at, 0, None),
         };
         let changed = self
             .connection()
@@ -267,7 +261,7 @@ impl Bookkeeping<'_> {
         let versions: Vec<(String, State)> = found.collect::<rusqlite::Result<_>>()?;
         for (id, state) in &versions {
             let expectation = if decide(*state) == Sight::Open { Expectation::Visible } else { Expectation::Hidden };
-            self.enqueue(JobKind::SearchIndex, id, expectation, max_attempts)?;
+            self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id: id, expectation: Some(expectation), max_attempts })?;
         }
         Ok(versions.last().map(|(id, _)| id.clone()))
     }
@@ -283,38 +277,6 @@ pub fn backoff_ms(first_ms: i64, attempt: u64, jitter: f64) -> i64 {
 }
 
 impl Store {
-    /// One page of jobs, newest first.
-    ///
-    /// # Errors
-    /// `bad_request` for a cursor of another list.
-    pub fn jobs(
-        &self,
-        _proof: &Operator,
-        state: Option<JobState>,
-        kind: Option<JobKind>,
-        limit: usize,
-        cursor: Option<&str>,
-    ) -> Result<Page<JobRow>> {
-        let before: Option<JobId> = cursor.map(str::parse).transpose().map_err(|_| rows::bad_cursor())?;
-        let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(match state {
-            Some(_) => {
-                "SELECT * FROM jobs WHERE state = :state AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
-                 ORDER BY job_id DESC LIMIT :limit"
-            }
-            None => {
-                "SELECT * FROM jobs WHERE :state IS NULL AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
-                 ORDER BY job_id DESC LIMIT :limit"
-            }
-        })?;
-        let found = statement.query_map(
-            named_params! {":before": before.map(|id| id.to_string()), ":state": state.map(JobState::as_str), ":kind": kind.map(JobKind::as_str),
-                ":limit": rows::stored(limit as u64 + 1)},
-            read,
-        )?;
-        Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |job| job.id.to_string()))
-    }
-
     /// When the next event, or job of these kinds, is due; `None` when nothing waits.
     ///
     /// # Errors
@@ -325,58 +287,22 @@ impl Store {
             .prepare_cached("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1")?
             .query_row([], |row| row.get(0))
             .optional()?;
-        let job: Option<i64> = connection
-            .prepare_cached(
-                "SELECT due_at FROM jobs INDEXED BY jobs_due
-                 WHERE state IN ('pending', 'failed', 'processing') AND +kind IN (SELECT value FROM json_each(:kinds))
-                 ORDER BY due_at LIMIT 1",
-            )?
-            .query_row(named_params! {":kinds": rows::json_text(&kinds)?}, |row| row.get(0))
-            .optional()?;
-        Ok(event.into_iter().chain(job).min().map(Time::from_unix_ms))
+        Ok(event.map(Time::from_unix_ms).into_iter().chain(next_job_due(&connection, kinds)?).min())
     }
 }
 
-impl Write<'_> {
-    /// Makes a job due now, with all its attempts.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` while a worker holds it.
-    pub fn retry_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
-        if self.job(id)?.state == JobState::Processing {
-            return Err(Error::conflict(format!("job {id} is being worked on; try again when it is done")));
-        }
-        self.set_job(id, JobState::Pending)?;
-        Ok(Done::new(self.job(id)?, Event::JobRetried { job_id: *id }))
+/// When the next job of these kinds is due, or its lease ends.
+pub(super) fn next_job_due(connection: &Connection, kinds: &[JobKind]) -> Result<Option<Time>> {
+    let mut next = None;
+    for kind in kinds {
+        let due_at: Option<i64> = connection
+            .prepare_cached(
+                "SELECT due_at FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind
+                 ORDER BY due_at LIMIT 1",
+            )?
+            .query_row(named_params! {":kind": kind.as_str()}, |row| row.get(0))
+            .optional()?;
+        next = next.into_iter().chain(due_at).min();
     }
-
-    /// Calls a waiting job off.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` while a worker holds it and when it has ended.
-    pub fn cancel_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
-        let state = self.job(id)?.state;
-        if state != JobState::Pending && state != JobState::Failed {
-            return Err(
-                Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str())
-            );
-        }
-        self.set_job(id, JobState::Cancelled)?;
-        Ok(Done::new(self.job(id)?, Event::JobCancelled { job_id: *id }))
-    }
-
-    fn set_job(&self, id: &JobId, state: JobState) -> Result<()> {
-        self.connection()
-            .prepare_cached("UPDATE jobs SET state = :state, attempts = 0, due_at = :now, updated_at = :now WHERE job_id = :id")?
-            .execute(named_params! {":state": state.as_str(), ":now": self.now().unix_ms(), ":id": id.to_string()})?;
-        Ok(())
-    }
-
-    fn job(&self, id: &JobId) -> Result<JobRow> {
-        self.connection()
-            .prepare_cached("SELECT * FROM jobs WHERE job_id = :id")?
-            .query_row(named_params! {":id": id.to_string()}, read)
-            .optional()?
-            .ok_or_else(|| Error::not_found(format!("job {id}")))
-    }
+    Ok(next.map(Time::from_unix_ms))
 }

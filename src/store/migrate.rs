@@ -11,6 +11,7 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0002_versions.sql"),
     include_str!("../../schema/0003_gate.sql"),
     include_str!("../../schema/0004_events.sql"),
+    include_str!("../../schema/0005_queue.sql"),
 ];
 
 /// The migrations of `search.db`.

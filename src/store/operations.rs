@@ -3,7 +3,7 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
-use super::jobs::JobState;
+use super::jobs::{self, JobKind, JobState};
 use super::outbox::OutboxState;
 use super::search_index::IndexState;
 use super::{Store, rows};
@@ -45,7 +45,7 @@ impl Store {
                 .prepare_cached("SELECT count(*) AS total FROM outbox WHERE state = :state")?
                 .query_row(named_params! {":state": state.as_str()}, |row| rows::unsigned(row, "total"))
         };
-        let jobs = |state: JobState| {
+        let jobs_in = |state: JobState| {
             connection
                 .prepare_cached("SELECT count(*) AS total FROM jobs WHERE state = :state")?
                 .query_row(named_params! {":state": state.as_str()}, |row| rows::unsigned(row, "total"))
@@ -54,12 +54,7 @@ impl Store {
             .prepare_cached("SELECT created_at FROM outbox WHERE state = :pending ORDER BY seq LIMIT 1")?
             .query_row(named_params! {":pending": OutboxState::Pending.as_str()}, |row| row.get(0))
             .optional()?;
-        let next: Option<i64> = connection
-            .prepare_cached(
-                "SELECT due_at FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') ORDER BY due_at LIMIT 1",
-            )?
-            .query_row([], |row| row.get(0))
-            .optional()?;
+        let next_job_due = jobs::next_job_due(&connection, JobKind::ALL)?;
         let open_holds = connection
             .prepare_cached("SELECT count(*) AS total FROM quarantine_items WHERE status = :open")?
             .query_row(named_params! {":open": QuarantineStatus::Quarantined.as_str()}, |row| rows::unsigned(row, "total"))?;
@@ -67,8 +62,8 @@ impl Store {
             pending_events: events(OutboxState::Pending)?,
             oldest_pending_event: oldest.map(Time::from_unix_ms),
             dead_events: events(OutboxState::Dead)?,
-            jobs: JobState::ALL.iter().map(|state| Ok((*state, jobs(*state)?))).collect::<rusqlite::Result<_>>()?,
-            next_job_due: next.map(Time::from_unix_ms),
+            jobs: JobState::ALL.iter().map(|state| Ok((*state, jobs_in(*state)?))).collect::<rusqlite::Result<_>>()?,
+            next_job_due,
             open_holds,
             search: self.search.state(),
             at: self.clock.now(),

@@ -5,7 +5,7 @@ use rusqlite::{Row, named_params};
 use serde::Deserialize;
 
 use super::Store;
-use super::jobs::{Expectation, JobKind};
+use super::jobs::{Expectation, JobKind, NewJob};
 use super::rows::{self, Page};
 use super::write::{Bookkeeping, Write};
 use crate::domain::access::Operator;
@@ -127,8 +127,9 @@ impl Bookkeeping<'_> {
         for event in self.due_events(batch)? {
             match task_of(&event) {
                 Ok(task) => {
-                    if let Some((kind, subject_id, expectation)) = task {
-                        self.enqueue(kind, &subject_id, expectation, max_attempts)?;
+                    if let Some((version_id, expectation)) = task {
+                        let subject_id = &version_id.to_string();
+                        self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id, expectation: Some(expectation), max_attempts })?;
                     }
                     self.set_delivered(event.seq)?;
                     report.delivered += 1;
@@ -189,8 +190,8 @@ impl Bookkeeping<'_> {
 /// The event names no version; a fault of the event, never of the disk.
 struct Malformed;
 
-/// The job that an event asks for, if anybody waits for its kind.
-fn task_of(event: &Due) -> Result<Option<(JobKind, String, Expectation)>, Malformed> {
+/// The version that an event asks to be indexed, and what should be found of it.
+fn task_of(event: &Due) -> Result<Option<(VersionId, Expectation)>, Malformed> {
     match event.kind {
         OutboxKind::VersionPublished
         | OutboxKind::VersionQuarantined
@@ -200,9 +201,9 @@ fn task_of(event: &Due) -> Result<Option<(JobKind, String, Expectation)>, Malfor
         | OutboxKind::VersionRestored => {
             let payload: VersionPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
             let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
-            Ok(Some((JobKind::SearchIndex, payload.version_id.to_string(), expectation)))
+            Ok(Some((payload.version_id, expectation)))
         }
-        // Nobody here waits for these yet; they are consumed, so that they do not inflate the backlog.
+        // The index does not wait for these; they are consumed, so that they do not inflate the backlog.
         OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(None),
     }
 }

@@ -6,8 +6,8 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    let worker = Worker::new(Arc::clone(&world.store), world.settings.limits);
-    Dispatcher { worker, workers: 2, running: JoinSet::new(), index_retry_at: None }
+    let tools = crate::jobs::kinds::Tools { store: Arc::clone(&world.store) };
+    Dispatcher::new(Worker::new(tools, world.settings.limits), 2)
 }
 
 /// Rounds until there is nothing to do, as the loop makes them.
@@ -17,8 +17,9 @@ async fn rest(dispatcher: &mut Dispatcher) -> Rest {
         if rest != Rest::None && dispatcher.running.is_empty() {
             return rest;
         }
-        while let Some(ended) = dispatcher.running.join_next().await {
-            ended.unwrap().unwrap();
+        while let Some(ended) = dispatcher.running.join_next_with_id().await {
+            assert!(matches!(ended, Ok((_, Ok(())))), "{ended:?}");
+            dispatcher.end(ended);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::*;
 const MINUTES_MS: i64 = 60_000;
 
 fn worker(world: &World) -> Worker {
-    Worker::new(Arc::clone(&world.store), world.settings.limits)
+    Worker::new(Tools { store: Arc::clone(&world.store) }, world.settings.limits)
 }
 
 fn payload(id: &VersionId) -> String {
@@ -152,12 +152,12 @@ async fn an_expired_lease_is_claimed_again_and_the_old_worker_changes_nothing() 
     let world = World::new().await;
     let id = world.publish("demo", "1.0").await;
     relay(&world).await;
-    let slow = worker(&world).claim().await.unwrap();
+    let slow = worker(&world).claim(&Lane::ALL).await.unwrap();
     assert_eq!((slow.len(), slow[0].attempt), (1, 1));
     world.clock.advance_ms(5 * MINUTES_MS - 1);
-    assert!(worker(&world).claim().await.unwrap().is_empty(), "the lease still holds");
+    assert!(worker(&world).claim(&Lane::ALL).await.unwrap().is_empty(), "the lease still holds");
     world.clock.advance_ms(1);
-    let second = worker(&world).claim().await.unwrap();
+    let second = worker(&world).claim(&Lane::ALL).await.unwrap();
     assert_eq!(second[0].attempt, 2);
     let failed = vec![(slow[0].clone(), Outcome::Failed("late".to_owned()))];
     worker(&world).finish(failed).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_new_event_takes_the_job_from_its_worker_and_it_is_done_once_more() {
     let world = World::new().await;
     let id = world.publish("demo", "1.0").await;
     relay(&world).await;
-    let batch = worker(&world).claim().await.unwrap();
+    let batch = worker(&world).claim(&Lane::ALL).await.unwrap();
     world.hold(id).await;
     relay(&world).await;
     worker(&world).run(batch).await.unwrap();
@@ -189,11 +189,11 @@ async fn crashes_between_claim_and_completion_end_in_dead() {
     let id = world.publish("demo", "1.0").await;
     relay(&world).await;
     for attempt in 1..=5 {
-        let claimed = worker(&world).claim().await.unwrap();
+        let claimed = worker(&world).claim(&Lane::ALL).await.unwrap();
         assert_eq!(claimed[0].attempt, attempt);
         world.clock.advance_ms(5 * MINUTES_MS);
     }
-    assert!(worker(&world).claim().await.unwrap().is_empty());
+    assert!(worker(&world).claim(&Lane::ALL).await.unwrap().is_empty());
     assert_eq!(world.job(&id), ("dead", 5, Some("lease_expired".to_owned())));
     let due = world.store.next_due(JobKind::ALL).unwrap();
     assert_eq!(due, None, "nothing waits for a dead job");
@@ -222,7 +222,7 @@ async fn two_workers_and_ten_publishers_do_every_job_once() {
                 let mut claims = Vec::new();
                 while claims.len() < 1000 && world.jobs().iter().filter(|job| job.state == JobState::Completed).count() < 100 {
                     relay(&world).await;
-                    let batch = worker(&world).claim().await.unwrap();
+                    let batch = worker(&world).claim(&Lane::ALL).await.unwrap();
                     claims.extend(batch.iter().map(|job| job.id));
                     worker(&world).run(batch).await.unwrap();
                 }
@@ -280,11 +280,11 @@ async fn a_clock_that_is_set_back_by_days_leaves_no_event_and_no_job_behind() {
     world.clock.advance_ms(-THREE_DAYS_MS);
     super::super::relay::drain(&world.store, worker(&world).limits()).await.unwrap();
     assert_eq!(world.events()[0].state.as_str(), "delivered");
-    let crashed = worker(&world).claim().await.unwrap();
+    let crashed = worker(&world).claim(&Lane::ALL).await.unwrap();
     assert_eq!(crashed.len(), 1);
-    assert!(worker(&world).claim().await.unwrap().is_empty(), "its lease holds");
+    assert!(worker(&world).claim(&Lane::ALL).await.unwrap().is_empty(), "its lease holds");
     world.clock.advance_ms(-THREE_DAYS_MS);
-    let again = worker(&world).claim().await.unwrap();
+    let again = worker(&world).claim(&Lane::ALL).await.unwrap();
     assert_eq!(again.len(), 1);
     worker(&world).run(again).await.unwrap();
     assert_eq!(world.job(&id), ("completed", 2, None));
