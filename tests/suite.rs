@@ -14,6 +14,7 @@ mod plans;
 mod quarantine;
 mod queue;
 mod races;
+mod ranking;
 mod reads;
 mod routes;
 mod schema;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error::Error;
 use crate::store::{IndexCare, IndexFault, RebuildStep, Store};
 
 /// After a failure of the index until the next try.
@@ -69,7 +70,8 @@ pub(super) async fn step_or_log(store: &Arc<Store>) -> Progress {
 async fn inspect(store: &Arc<Store>) -> Result<(), IndexFault> {
     let generation = store.search_index().generation();
     match store.inspect_index().await {
-        Ok(_) => Ok(()),
+        Ok(_) if store.catch_up_index().await? => Ok(()),
+        Ok(_) => Err(IndexFault::Unavailable(Error::internal("looking after the search index", "it lacks what could not be written"))),
         Err(IndexFault::Lost(error)) => {
             let why = error.cause().map(ToString::to_string).unwrap_or_default();
             tracing::info!(why, "there is no search index to rely on; building it");

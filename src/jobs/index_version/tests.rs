@@ -138,10 +138,12 @@ async fn while_the_index_is_locked_nothing_else_notices_and_no_job_dies() {
         let (state, attempts, error) = world.job(&id);
         assert_eq!((state, error.as_deref()), ("failed", Some("index_unavailable")));
         assert!((1..5).contains(&attempts));
-        assert!(world.index_finds(20), "an index that cannot be written can still be asked");
+        let page = world.search("late");
+        assert!(page.degraded && page.total_count == 1, "an index that may lack something was asked");
         world.clock.advance_ms(20 * 60_000);
     }
     stranger.execute_batch("ROLLBACK").unwrap();
+    // The job is not due for minutes; that the index can be written again makes it due.
     world.quiet().await;
     assert_eq!(world.job(&id).0, "completed");
     assert!(world.index_finds(21));
@@ -161,4 +163,28 @@ async fn an_index_that_can_be_neither_read_nor_removed_is_waited_for() {
     world.quiet().await;
     assert_eq!(world.job(&id).0, "completed");
     assert!(world.index_finds(1));
+}
+
+#[tokio::test]
+async fn while_the_disk_of_the_index_is_full_the_catalogue_answers_and_it_heals_by_itself() {
+    let world = filled().await;
+    world.store.search_index().limit_pages(1);
+    let mut late = Vec::new();
+    for number in 0..60 {
+        late.push(world.publish(&format!("late-comer-{number}"), "1.0").await);
+    }
+    let id = late[0];
+    for _ in 0..3 {
+        world.quiet().await;
+        assert_eq!(world.job(&id).2.as_deref(), Some("index_unavailable"));
+        let page = world.search("late-comer");
+        assert!(page.degraded && page.total_count == 60, "{page:?}");
+        // After a fault the writing connection is opened anew, without the limit.
+        world.store.search_index().limit_pages(1);
+        world.clock.advance_ms(60 * 60_000);
+    }
+    world.store.search_index().limit_pages(u32::MAX - 1);
+    world.quiet().await;
+    assert!(late.iter().all(|id| world.job(id).0 == "completed"));
+    assert!(world.index_finds(80));
 }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::hop;
 use crate::store::jobs::{JobKind, JobState};
 use crate::store::settings::{self, REBUILD_ORDERED, SEARCH_PAUSED};
-use crate::store::write::{Done, Write};
+use crate::store::write::{Bookkeeping, Done, Write};
 use crate::store::{Store, rows};
 
 /// Versions that a rebuild indexes in one transaction of the index: whoever publishes meanwhile waits for the index's lock no longer
@@ -96,6 +96,29 @@ impl Write<'_> {
         // The number tells this order from the one that is being carried out.
         settings::set(self.connection(), REBUILD_ORDERED, &self.uuid().to_string())?;
         Ok(Done::new((), Event::SearchRebuildRequested))
+    }
+}
+
+impl Bookkeeping<'_> {
+    /// Makes the jobs due that were put off because the index could not be used. Returns whether there are any, or any are being worked
+    /// on.
+    fn hasten_index_jobs(&mut self) -> Result<bool> {
+        let hastened = self
+            .connection()
+            .prepare_cached("UPDATE jobs SET due_at = :now WHERE state = :failed AND kind = :kind AND last_error = :code")?
+            .execute(named_params! {
+                ":now": self.now().unix_ms(), ":failed": JobState::Failed.as_str(), ":kind": JobKind::SearchIndex.as_str(), ":code": INDEX_UNAVAILABLE,
+            })?;
+        if hastened > 0 {
+            self.mark_enqueued();
+        }
+        let is_working = self
+            .connection()
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE state = :processing AND kind = :kind)")?
+            .query_row(named_params! {":processing": JobState::Processing.as_str(), ":kind": JobKind::SearchIndex.as_str()}, |row| {
+                row.get(0)
+            })?;
+        Ok(hastened > 0 || is_working)
     }
 }
 
@@ -196,9 +219,30 @@ impl Store {
         let step = hop::run(move || Ok(store.index_next_piece())).await.map_err(IndexFault::Unavailable)??;
         match step {
             RebuildStep::Indexed => self.search.set_rebuilding(IndexState::Rebuilding),
-            RebuildStep::Idle | RebuildStep::Completed => self.search.set_rebuilding(IndexState::Ready),
+            RebuildStep::Completed => {
+                self.search.set_caught_up();
+                self.search.set_rebuilding(IndexState::Ready);
+            }
+            RebuildStep::Idle => self.search.set_rebuilding(IndexState::Ready),
         }
+        if step == RebuildStep::Completed {}
         Ok(step)
+    }
+
+    /// After a time when the index could not be written: has what was put off tried again, though not more often than every few seconds.
+    /// Returns whether nothing is missing any more; the next job that succeeds says so too.
+    ///
+    /// # Errors
+    /// `Unavailable` when SQLite fails.
+    pub async fn catch_up_index(&self) -> Result<bool, IndexFault> {
+        let now = self.clock.now();
+        if self.search.is_behind() && self.search.may_catch_up(now) {
+            let is_work_left = self.bookkeep(|books| books.hasten_index_jobs()).await.map_err(IndexFault::Unavailable)?;
+            if !is_work_left {
+                self.search.set_caught_up();
+            }
+        }
+        Ok(!self.search.is_behind())
     }
 
     fn index_next_piece(&self) -> Result<RebuildStep, IndexFault> {

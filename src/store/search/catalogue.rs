@@ -53,7 +53,8 @@ fn packages(connection: &Connection, name: &str, filter: &Filter) -> Result<Vec<
         "SELECT package_id, lower(name_key) AS plain, lower(ltrim(namespace_key, '@') || '/' || name_key) AS full FROM packages
          WHERE repo_key IN (SELECT value FROM json_each(:repos)) AND (:type IS NULL OR package_type = :type)
            AND (:namespace IS NULL OR lower(ltrim(namespace_key, '@')) = :namespace) AND instr(full, :name) > 0
-         ORDER BY plain <> :name AND full <> :name, substr(plain, 1, length(:name)) <> :name AND substr(full, 1, length(:name)) <> :name,
+         ORDER BY plain <> :name AND full <> :name, full <> :name AND full <> '/' || :name,
+                  substr(plain, 1, length(:name)) <> :name AND substr(full, 1, length(:name)) <> :name, namespace_key <> '',
                   length(plain), package_id DESC
          LIMIT :limit",
     )?;

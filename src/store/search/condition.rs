@@ -16,7 +16,7 @@ pub enum IndexState {
     Paused,
     /// It is being filled again.
     Rebuilding,
-    /// It is missing; the jobs make a new one.
+    /// It is missing, or could not be written and may lack something; the jobs make a new one or wait until it can be written.
     Unavailable,
 }
 

@@ -27,14 +27,16 @@ impl Store {
     /// # Errors
     /// When the index cannot be used; nothing was changed then.
     pub fn index_versions(&self, ids: &[VersionId]) -> Result<Vec<Indexed>, IndexFault> {
-        self.search_index().with_writer(|search| {
+        let done = self.search_index().with_writer(|search| {
             // The versions are read after the writer's lock was taken: the last writer has the newest view.
             let state = self.connection().map_err(IndexFault::Unavailable)?;
             search.execute_batch("BEGIN IMMEDIATE")?;
             let done = ids.iter().map(|id| index_version(&state, search, id)).collect::<Result<Vec<_>, _>>()?;
             search.execute_batch("COMMIT")?;
             Ok(done)
-        })
+        })?;
+        self.search_index().set_caught_up();
+        Ok(done)
     }
 }
 

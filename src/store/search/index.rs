@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use tokio::sync::watch;
 
 use super::condition::{IndexCare, IndexFault, IndexState};
+use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::store::{connection, migrate, rows};
 
@@ -25,6 +26,8 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const WRITER_PATIENCE: Duration = Duration::from_millis(500);
 /// Somebody waits for an answer, which the catalogue can give as well.
 const READER_PATIENCE: Duration = Duration::from_millis(25);
+/// Milliseconds from one try of what was put off to the next.
+const CATCH_UP_PAUSE_MS: i64 = 5_000;
 /// Reading connections kept for the next search.
 const READERS_KEPT: usize = 8;
 
@@ -36,12 +39,18 @@ pub struct SearchIndex {
     writer: Mutex<Option<Open>>,
     paused: AtomicBool,
     rebuilding: AtomicBool,
+    /// Whether the last try to write it failed by no fault of the file: it may lack what was published since.
+    behind: AtomicBool,
+    /// When jobs that were put off were last made due, in Unix milliseconds.
+    caught_up_at: AtomicI64,
     /// Counts the files that this process made.
     generation: AtomicU64,
     /// The size of the file when it was last written; SQLite never shortens it.
     written_bytes: AtomicU64,
     care: Mutex<IndexCare>,
     queue_wake: Arc<watch::Sender<u64>>,
+    #[cfg(test)]
+    page_limit: std::sync::atomic::AtomicU32,
     /// Held by whoever begins or ends a rebuild.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
@@ -81,6 +90,10 @@ impl SearchIndex {
             writer: Mutex::new(None),
             paused: AtomicBool::new(false),
             rebuilding: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
+            caught_up_at: AtomicI64::new(i64::MIN),
+            #[cfg(test)]
+            page_limit: std::sync::atomic::AtomicU32::new(u32::MAX - 1),
             generation: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
             care: Mutex::new(IndexCare::Inspect),
@@ -97,7 +110,7 @@ impl SearchIndex {
             IndexState::Paused
         } else if self.rebuilding.load(Ordering::SeqCst) {
             IndexState::Rebuilding
-        } else if self.path.exists() {
+        } else if self.path.exists() && !self.is_behind() {
             IndexState::Ready
         } else {
             IndexState::Unavailable
@@ -114,6 +127,34 @@ impl SearchIndex {
     #[must_use]
     pub fn is_rebuilding(&self) -> bool {
         self.rebuilding.load(Ordering::SeqCst)
+    }
+
+    /// Whether it could not be written and may lack what was published since.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::SeqCst)
+    }
+
+    /// Says that nothing is missing any more.
+    pub(super) fn set_caught_up(&self) {
+        self.behind.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it is time to try again what was put off; asking takes the time on.
+    pub(super) fn may_catch_up(&self, now: Time) -> bool {
+        let last_ms = self.caught_up_at.load(Ordering::SeqCst);
+        let is_time = !(last_ms..last_ms.saturating_add(CATCH_UP_PAUSE_MS)).contains(&now.unix_ms());
+        if is_time {
+            self.caught_up_at.store(now.unix_ms(), Ordering::SeqCst);
+        }
+        is_time
+    }
+
+    /// Lets the file grow no further, as a full disk does.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.page_limit.store(pages, Ordering::SeqCst);
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Which of the files made by this process it is; read before the index is used, it names the one a fault was met in.
@@ -169,8 +210,19 @@ impl SearchIndex {
         self.care.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` with the one writing connection; after a fault the connection is closed, which undoes what was open.
+    /// Runs `work` with the one writing connection; after a fault the connection is closed, which undoes what was open. When it cannot
+    /// be written now, the catalogue answers until it can.
     pub(super) fn with_writer<T>(&self, work: impl FnOnce(&Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
+        let done = self.write(work);
+        if matches!(done, Err(IndexFault::Unavailable(_))) && !self.behind.swap(true, Ordering::SeqCst) {
+            tracing::warn!("the search index cannot be written now; searches are answered from the catalogue until it can");
+            self.return_care(IndexCare::Inspect);
+            self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        done
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let held = writer.take();
         let file = self.look()?;
@@ -202,6 +254,8 @@ impl SearchIndex {
         let connection = connection::open_writer(&self.path)?;
         connection.busy_timeout(WRITER_PATIENCE)?;
         check_schema(&connection)?;
+        #[cfg(test)]
+        connection.pragma_update(None, "max_page_count", self.page_limit.load(Ordering::SeqCst))?;
         Ok(connection)
     }
 
@@ -263,14 +317,17 @@ impl SearchIndex {
         Ok(())
     }
 
-    /// Whether the file on disk is whole and holds every visible version; false for one that is being filled. Blocks.
+    /// Whether the file on disk is whole, can be written and holds every visible version; false for one that is being filled. Blocks.
     ///
     /// # Errors
     /// When it cannot be used.
     pub fn inspect(&self) -> Result<bool, IndexFault> {
         self.with_writer(|connection| {
             connection.query_row("SELECT EXISTS (SELECT 1 FROM words), EXISTS (SELECT 1 FROM documents)", [], |_| Ok(()))?;
-            match application_id(connection)? {
+            let application = application_id(connection)?;
+            // Writes what is there already: a full disk or a file that is read-only shows only so.
+            connection.pragma_update(None, "application_id", application)?;
+            match application {
                 COMPLETE => Ok(true),
                 _ if rebuild_cursor(connection)?.is_some() => Ok(false),
                 _ => Err(IndexFault::lost("nothing says how far it was filled")),

@@ -129,7 +129,7 @@ impl Store {
         // Read first: it names the file that a fault is found in.
         let generation = self.search.generation();
         match self.search.state() {
-            IndexState::Ready | IndexState::Unavailable => {
+            IndexState::Ready | IndexState::Unavailable if !self.search.is_behind() => {
                 match self.search.with_reader(|search| ranked::page(search, permits, query, &filter)) {
                     Ok(page) => return Ok(page),
                     Err(IndexFault::Lost(cause)) if self.search.doubt(generation) => {
@@ -140,7 +140,7 @@ impl Store {
                     }
                 }
             }
-            IndexState::Paused | IndexState::Rebuilding => {}
+            IndexState::Ready | IndexState::Unavailable | IndexState::Paused | IndexState::Rebuilding => {}
         }
         let connection = self.connection()?;
         catalogue::page(&connection, permits, query, &filter)

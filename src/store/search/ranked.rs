@@ -77,22 +77,22 @@ impl Ranker<'_> {
         Ok(Ranking { hits: self.hits, more: self.more })
     }
 
-    /// Packages of exactly this name, then those whose names begin so, the shortest first.
+    /// Packages of exactly this name, then those whose names begin so, the shortest first; of equals those without a namespace.
     fn names(&mut self, name: &str) -> Result<Vec<Match>, IndexFault> {
         let mut exact = self.search.prepare_cached(
             "SELECT name_id FROM names
              WHERE (name_key = :name OR full_key = :name) AND repo_key IN (SELECT value FROM json_each(:repos))
                AND (:type IS NULL OR package_type = :type) AND (:namespace IS NULL OR namespace_key = :namespace)
-             ORDER BY newest_at DESC, name_id DESC LIMIT :limit",
+             ORDER BY full_key <> :name, newest_at DESC, name_id DESC LIMIT :limit",
         )?;
         let mut longer = self.search.prepare_cached(
             "SELECT name_id FROM (
-                 SELECT name_id, name_key, newest_at FROM names
+                 SELECT name_id, name_key, full_key, newest_at FROM names
                  WHERE (name_key > :name AND name_key < :end OR full_key > :name AND full_key < :end)
                    AND repo_key IN (SELECT value FROM json_each(:repos))
                    AND (:type IS NULL OR package_type = :type) AND (:namespace IS NULL OR namespace_key = :namespace)
                  LIMIT :limit)
-             ORDER BY length(name_key), newest_at DESC, name_id DESC",
+             ORDER BY substr(full_key, 1, length(:name)) <> :name, length(name_key), newest_at DESC, name_id DESC",
         )?;
         let end = format!("{name}\u{10ffff}");
         let limit = rows::stored(HITS_LIMIT as u64);
