@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Method, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
 use super::connection::Connection;
@@ -62,7 +62,7 @@ impl Client {
     /// # Errors
     /// When nobody answers, or with a refusal.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Answer, Failure> {
-        self.done(self.ask(Method::GET, path, query).await?)
+        self.done(self.ask(self.request(Method::GET, path, query)).await?)
     }
 
     /// Changes something.
@@ -70,19 +70,37 @@ impl Client {
     /// # Errors
     /// When nobody answers, or with a refusal.
     pub(super) async fn post(&self, path: &[&str]) -> Result<Answer, Failure> {
-        self.done(self.ask(Method::POST, path, &[]).await?)
+        self.done(self.ask(self.request(Method::POST, path, &[])).await?)
     }
 
-    /// Asks for any answer, refusals included.
+    /// Changes something in bulk; `None` when the server is too old to know the address.
     ///
     /// # Errors
-    /// When nobody answers, or not with JSON.
-    pub(super) async fn ask(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> Result<Answer, Failure> {
-        let url = self.address(path, query);
-        let mut request = self.http.request(method, url);
-        if let Ok(token) = &self.connection.token {
-            request = request.header(AUTHORIZATION, token.header.clone());
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn find_post(&self, path: &[&str], body: &Value) -> Result<Option<Answer>, Failure> {
+        let answer = self.ask(self.request(Method::POST, path, &[]).json(body)).await?;
+        let is_unknown = [Code::NotFound, Code::MethodNotAllowed].iter().any(|code| code.status() == answer.status);
+        if is_unknown { Ok(None) } else { self.done(answer).map(Some) }
+    }
+
+    /// Whether the server can serve, as it says itself: a refusal is an answer here.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub(super) async fn readiness(&self) -> Result<Answer, Failure> {
+        self.ask(self.request(Method::GET, &["health", "ready"], &[])).await
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+        let request = self.http.request(method, self.address(path, query));
+        match &self.connection.token {
+            Ok(token) => request.header(AUTHORIZATION, token.header.clone()),
+            Err(_) => request,
         }
+    }
+
+    /// Any answer, refusals included.
+    async fn ask(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let mut response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
         let status = response.status();
         let moved = status
@@ -143,11 +161,7 @@ impl Client {
     /// Why there is no answer, in words.
     fn unanswered(&self, fault: &reqwest::Error) -> Failure {
         let (url, advice) = (self.url(), &self.connection.advice);
-        let is_tls = std::iter::successors(fault.source(), |cause| (*cause).source()).any(|cause| {
-            let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-        });
-        Failure::Failed(if is_tls {
+        Failure::Failed(if is_of_tls(fault) {
             format!(
                 "no secure connection to {url}: {}; when its certificate is of your own authority, SSL_CERT_FILE names a file with it",
                 causes(fault)
@@ -160,6 +174,12 @@ impl Client {
             format!("the connection to {url} broke: {}; try again", causes(fault))
         })
     }
+}
+
+/// Whether TLS failed. An I/O error hides the cause that it wraps from `source`.
+fn is_of_tls(fault: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = fault.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    fault.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_of_tls(wrapped)) || fault.source().is_some_and(is_of_tls)
 }
 
 /// The innermost cause of a fault, which is the one that says something.

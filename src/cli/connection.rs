@@ -18,10 +18,10 @@ const TOKEN_LIMIT_BYTES: u64 = 4096;
 /// The flags of every command that asks a running server.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServerFlags {
-    /// Ask this server, such as `https://packages.example`; by default the one that serves the data directory.
+    /// Ask the server at this address; by default the one that serves the data directory.
     #[arg(long, value_name = "URL", global = true)]
     server: Option<String>,
-    /// Show the token in this file; by default the data directory's, to a server on this machine.
+    /// Use the token in this file; by default the data directory's, for a server on this machine only.
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
     /// Print the server's JSON instead of text for people.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fields::{count, text, truth};
 use super::index;
-use super::table::{Cell, Table, UNKNOWN, counted, grouped, span};
+use super::table::{Cell, Table, UNKNOWN, bytes, counted, grouped, span};
 use super::terminal::Style;
 
 /// An event that waits longer than this is not being worked on: it is twice the delay of one that was put off once.
@@ -42,7 +42,7 @@ impl Look {
         }
         if let Some(stale) = self.stale().filter(|stale| *stale > 0) {
             faults.push(format!(
-                "{} whose worker has gone; it is taken up again by itself: artifortress jobs list --state processing",
+                "{} whose workers have gone, which others take up again by themselves: artifortress jobs list --state processing",
                 counted(stale, "stale job")
             ));
         }
@@ -60,8 +60,18 @@ impl Look {
         faults
     }
 
+    /// A count as people read it. A server may stop counting somewhere, and says where.
+    fn counted(&self, count: u64) -> String {
+        let is_at_limit = self::count(&self.summary, "/countLimit").is_some_and(|limit| count >= limit);
+        format!("{}{}", grouped(count), if is_at_limit { "+" } else { "" })
+    }
+
+    fn known(&self, pointer: &str) -> String {
+        count(&self.summary, pointer).map_or_else(|| UNKNOWN.to_owned(), |count| self.counted(count))
+    }
+
     fn stale(&self) -> Option<u64> {
-        count(&self.summary, "/stale").or_else(|| count(&self.summary, "/jobs/stale"))
+        count(&self.summary, "/staleJobs")
     }
 
     fn oldest_seconds(&self) -> Option<u64> {
@@ -73,25 +83,28 @@ impl Look {
     }
 
     fn lag_seconds(&self) -> Option<u64> {
-        ["/search/freshnessLagSeconds", "/freshnessLagSeconds"].iter().find_map(|pointer| count(&self.summary, pointer))
+        count(&self.summary, "/search/freshnessLagSeconds")
     }
 
     /// All of it, under what is wrong.
     pub(super) fn table(&self) -> Table {
         let mut table = Table::new(&[]);
         table.row(vec!["ready".into(), self.readiness()]);
-        let known = |pointer| count(&self.summary, pointer).map_or_else(|| UNKNOWN.to_owned(), grouped);
         let oldest = match (count(&self.summary, "/outbox/pending"), self.oldest_seconds()) {
             (Some(0), _) => String::new(),
             (_, Some(age)) => format!(", the oldest for {}", span(age)),
             (_, None) => String::new(),
         };
-        table.row(vec!["outbox".into(), format!("{} pending{oldest}; {} dead", known("/outbox/pending"), known("/outbox/dead")).into()]);
+        table.row(vec![
+            "outbox".into(),
+            format!("{} pending{oldest}; {} dead", self.known("/outbox/pending"), self.known("/outbox/dead")).into(),
+        ]);
         table.row(vec!["jobs".into(), self.jobs().into()]);
         table.row(vec!["stale jobs".into(), self.stale().map(grouped).into()]);
         table.row(vec!["search".into(), self.index()]);
         table.row(vec!["freshness lag".into(), self.lag_seconds().map(span).into()]);
-        table.row(vec!["open holds".into(), known("/openHolds").into()]);
+        table.row(vec!["disk free".into(), self.disk().into()]);
+        table.row(vec!["open holds".into(), self.known("/openHolds").into()]);
         table
     }
 
@@ -111,12 +124,18 @@ impl Look {
     fn jobs(&self) -> String {
         let states = JOB_STATES.iter().filter_map(|state| Some((state, count(&self.summary, &format!("/jobs/{state}"))?)));
         let counts: Vec<String> =
-            states.filter(|(_, count)| *count > 0).map(|(state, count)| format!("{} {state}", grouped(count))).collect();
+            states.filter(|(_, count)| *count > 0).map(|(state, count)| format!("{} {state}", self.counted(count))).collect();
         match self.summary.pointer("/jobs") {
             Some(_) if counts.is_empty() => "none".to_owned(),
             Some(_) => counts.join(", "),
             None => UNKNOWN.to_owned(),
         }
+    }
+
+    /// What is free, such as `12.3 GiB of 40.0 GiB`.
+    fn disk(&self) -> Option<String> {
+        let size = count(&self.summary, "/disk/sizeBytes").map_or_else(String::new, |size| format!(" of {}", bytes(size)));
+        Some(format!("{}{size}", bytes(count(&self.summary, "/disk/freeBytes")?)))
     }
 
     fn index(&self) -> Cell {
@@ -138,8 +157,12 @@ impl Look {
     pub(super) fn line(&self) -> String {
         let faults = self.faults();
         let state = if faults.is_empty() { "all is well".to_owned() } else { faults.join("; ") };
-        let known = |pointer| count(&self.summary, pointer).map_or_else(|| UNKNOWN.to_owned(), grouped);
-        format!("{state} | outbox: {} pending | jobs: {} | open holds: {}", known("/outbox/pending"), self.jobs(), known("/openHolds"))
+        format!(
+            "{state} | outbox: {} pending | jobs: {} | open holds: {}",
+            self.known("/outbox/pending"),
+            self.jobs(),
+            self.known("/openHolds")
+        )
     }
 }
 
@@ -201,6 +224,20 @@ mod tests {
         );
         assert!(shown(&look).contains("no (writer ok, disk failing)"));
         assert!(look.line().starts_with("not ready: the disk is full; 3 dead jobs"));
+    }
+
+    #[test]
+    fn the_newer_members_of_the_summary_are_shown() {
+        let mut look = well();
+        look.summary["countLimit"] = json!(1200);
+        look.summary["staleJobs"] = json!(2);
+        look.summary["search"] = json!({"state": "ready", "freshnessLagSeconds": 90});
+        look.summary["disk"] = json!({"freeBytes": 3_u64 << 29, "sizeBytes": 10_u64 << 30});
+        let shown = shown(&look);
+        for part in ["1,200+ completed", "stale jobs     2", "freshness lag  1 min", "disk free      1.5 GiB of 10.0 GiB"] {
+            assert!(shown.contains(part), "{part:?} in:\n{shown}");
+        }
+        assert!(look.faults().iter().any(|fault| fault.starts_with("2 stale jobs")), "{:?}", look.faults());
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::fields::{count, moment, text};
+use super::fields::{count, moment, text, truth};
 use super::pages::{Extent, collect};
 use super::session::Session;
-use super::table::{Cell, Table, UNKNOWN, relative};
+use super::table::{Cell, Table, UNKNOWN, counted, relative};
 use super::terminal::Style;
 use crate::domain::id::JobId;
 use crate::registry::{JobKind, JobState};
@@ -22,7 +22,7 @@ pub(super) enum JobsCommand {
         /// Only those in this state: pending, processing, completed, failed, dead or cancelled.
         #[arg(long)]
         state: Option<JobState>,
-        /// Only those of this kind, such as `search_index`.
+        /// Only those of this kind, such as search_index.
         #[arg(long)]
         kind: Option<JobKind>,
         #[command(flatten)]
@@ -122,13 +122,37 @@ pub(super) fn told(what: &str, id: Option<String>, item: &Value) -> String {
     format!("{what} {} is {}", id.as_deref().unwrap_or(UNKNOWN), text(item, "/state").as_deref().unwrap_or(UNKNOWN))
 }
 
+/// Retries every dead job; those that die meanwhile too, as long as the server says that there are more.
 async fn retry_dead(session: &Session) -> Result<ExitCode, Failure> {
+    let mut retried = 0;
+    loop {
+        let answer = session.client.find_post(&["v1", "admin", "jobs", "retry"], &json!({"state": JobState::Dead})).await?;
+        let Some(answer) = answer else {
+            retried += retry_one_by_one(session).await?;
+            break;
+        };
+        let now = count(&answer.json, "/retried").unwrap_or(0);
+        retried += now;
+        if now == 0 || truth(&answer.json, "/more") != Some(true) {
+            break;
+        }
+    }
+    if session.is_json {
+        session.screen.print_json(&json!({"retried": retried}).to_string())?;
+    } else {
+        session.screen.print(&format!("{} will run again", counted(retried, "dead job")))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same on a server that retries no more than one at a time.
+async fn retry_one_by_one(session: &Session) -> Result<u64, Failure> {
     let dead = [("state", JobState::Dead.to_string())];
     let found = collect(&session.client, &["v1", "admin", "jobs"], &dead, &Extent::ALL).await?;
-    if found.items.is_empty() && !session.is_json {
-        session.screen.print("no dead jobs")?;
-        return Ok(ExitCode::SUCCESS);
+    let mut retried = 0;
+    for id in found.items.iter().filter_map(|job| text(job, "/jobId")) {
+        session.client.post(&["v1", "admin", "jobs", &id, "retry"]).await?;
+        retried += 1;
     }
-    let ids: Vec<String> = found.items.iter().filter_map(|job| text(job, "/jobId")).collect();
-    each(session, &ids, "retry").await
+    Ok(retried)
 }

@@ -4,8 +4,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use reqwest::Method;
-
 use super::failure::Failure;
 use super::health::Look;
 use super::session::{Interrupt, Session};
@@ -43,7 +41,7 @@ pub(super) async fn run(mut session: Session, arguments: StatusArguments) -> Res
 }
 
 async fn look(session: &Session) -> Result<Seen, Failure> {
-    let ready = session.client.ask(Method::GET, &["health", "ready"], &[]).await?;
+    let ready = session.client.readiness().await?;
     let summary = session.client.get(&["v1", "admin", "ops", "summary"], &[]).await?;
     let search = session.client.get(&["v1", "admin", "search", "status"], &[]).await?;
     let document = format!("{{\"ready\":{},\"summary\":{},\"search\":{}}}", ready.text.trim(), summary.text.trim(), search.text.trim());

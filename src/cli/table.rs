@@ -148,6 +148,14 @@ pub(super) fn counted(count: u64, word: &str) -> String {
     format!("{} {word}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
+/// A size in the largest unit that fits, such as `1.5 GiB`.
+pub(super) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let Some(index) = (0..units.len()).rev().find(|index| count >> (10 * (index + 1)) > 0) else { return format!("{count} bytes") };
+    let tenths = (u128::from(count) * 10) >> (10 * (index + 1));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units.get(index).unwrap_or(&"bytes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +212,8 @@ mod tests {
     #[test]
     fn counts_have_their_thousands_apart_and_their_words_in_the_plural() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let sizes = [0, 1023, 1024, 1536, (1 << 20) - 1, 1 << 40, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 TiB", "15.9 EiB"]);
         assert_eq!([0, 1, 2].map(|count| counted(count, "dead job")), ["0 dead jobs", "1 dead job", "2 dead jobs"]);
     }
 }
