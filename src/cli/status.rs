@@ -4,6 +4,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::client::Answer;
 use super::failure::Failure;
 use super::health::Look;
 use super::session::{Interrupt, Session};
@@ -42,11 +45,22 @@ pub(super) async fn run(mut session: Session, arguments: StatusArguments) -> Res
 
 async fn look(session: &Session) -> Result<Seen, Failure> {
     let ready = session.client.readiness().await?;
-    let summary = session.client.get(&["v1", "admin", "ops", "summary"], &[]).await?;
-    let search = session.client.get(&["v1", "admin", "search", "status"], &[]).await?;
-    let document = format!("{{\"ready\":{},\"summary\":{},\"search\":{}}}", ready.text.trim(), summary.text.trim(), search.text.trim());
-    let look = Look { is_ready: ready.is_success, ready: ready.json, summary: summary.json, search: search.json };
+    let summary = part(session, &ready, &["v1", "admin", "ops", "summary"]).await?;
+    let search = part(session, &ready, &["v1", "admin", "search", "status"]).await?;
+    let text = |answer: &Option<Answer>| answer.as_ref().map_or_else(|| "null".to_owned(), |answer| answer.text.trim().to_owned());
+    let document = format!("{{\"ready\":{},\"summary\":{},\"search\":{}}}", ready.text.trim(), text(&summary), text(&search));
+    let json = |answer: Option<Answer>| answer.map_or(Value::Null, |answer| answer.json);
+    let look = Look { is_ready: ready.is_success, ready: ready.json, summary: json(summary), search: json(search) };
     Ok(Seen { look, document })
+}
+
+/// A further document. A server that is not ready may be unable to give it, which then is not what matters.
+async fn part(session: &Session, ready: &Answer, path: &[&str]) -> Result<Option<Answer>, Failure> {
+    match session.client.get(path, &[]).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Failure::Failed(_)) if !ready.is_success => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn page(session: &Session, look: &Look) -> String {
