@@ -296,9 +296,28 @@ fn what_is_no_answer_of_a_registry_is_told_in_words_and_moves_no_cursor() {
 }
 
 #[test]
+fn a_server_that_is_not_ready_is_told_first_and_ends_with_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let sick = answering(
+        "HTTP/1.1 503 Unavailable\r\nconnection: close\r\n\r\n{\"error\": \"unavailable\", \"message\": \"the disk is full\", \"writer\": true, \"disk\": false}",
+    );
+    let seen = typed(directory.path(), &format!("status --server {sick}"));
+    assert_eq!((seen.code, seen.complaint.as_str()), (Some(1), ""));
+    assert!(
+        seen.output.starts_with("not ready: the disk is full\n") && seen.output.contains("no (writer ok, disk failing)"),
+        "{}",
+        seen.output
+    );
+    let seen = typed(directory.path(), &format!("status --json --server {sick}"));
+    let document: Value = serde_json::from_str(&seen.output).unwrap();
+    assert_eq!((seen.code, &document["ready"]["disk"], &document["summary"]), (Some(1), &json!(false), &Value::Null));
+}
+
+#[test]
 fn watching_appends_lines_to_a_file_shows_no_token_and_ends_cleanly_on_ctrl_c() {
     let directory = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(directory.path(), &[]);
+    until(directory.path(), "status", |seen| seen["search"]["state"] == "ready");
     let mut child =
         Daemon::command(directory.path(), &["status", "--watch", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -83,12 +83,13 @@ impl Client {
         if is_unknown { Ok(None) } else { self.done(answer).map(Some) }
     }
 
-    /// Whether the server can serve, as it says itself: a refusal is an answer here.
+    /// Whether the server can serve, as it says itself: that it cannot is an answer here.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When nobody answers, or with a refusal for another reason, such as the token.
     pub(super) async fn readiness(&self) -> Result<Answer, Failure> {
-        self.ask(self.request(Method::GET, &["health", "ready"], &[])).await
+        let answer = self.ask(self.request(Method::GET, &["health", "ready"], &[])).await?;
+        if answer.status == Code::Unavailable.status() { Ok(answer) } else { self.done(answer) }
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
