@@ -19,7 +19,9 @@ const MAY_SCAN: &[(&str, &str)] = &[
         "the first entry of the partial index",
     ),
     ("UPDATE tokens SET scopes = (SELECT json_group_array(value)", "a repo is being deleted; no token keeps a scope on it"),
-    ("count(*) FILTER (WHERE version_id <= :after)", "the progress of a rebuild, for an operator"),
+    ("SELECT count(*) AS total FROM versions WHERE state = :visible", "the progress of a rebuild, for an operator"),
+    ("SELECT after FROM rebuild", "a table of one row"),
+    ("SELECT indexed FROM rebuild", "a table of one row"),
     ("UPDATE tokens SET scopes =", "takes the scopes on a deleted repo out of every token; deleting a repo is rare"),
     ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
@@ -27,8 +29,9 @@ const MAY_SCAN: &[(&str, &str)] = &[
 
 /// Queries that may sort, and why.
 const MAY_SORT: &[(&str, &str)] = &[
-    ("WHERE words MATCH :words", "relevance is known only after the match"),
-    ("LIKE :pattern", "the answer without an index, best names first"),
+    ("instr(full, :name) > 0", "the answer without an index, best names first"),
+    ("FROM names WHERE (name_key = :name OR full_key = :name)", "packages of one name, in several repos perhaps"),
+    ("length(name_key), newest_at DESC", "of at most so many names as are looked at, the shortest first"),
     ("FROM quarantine_votes WHERE quarantine_id", "the votes on one item"),
     ("SELECT DISTINCT :target, digest", "the files of one version"),
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "the versions of one package with one file name"),
@@ -125,15 +128,20 @@ impl Query {
     }
 }
 
+/// Every file of a room, also those in its folders.
+fn files_under(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+}
+
 /// Every statement that reads or changes rows, from the shipped code of the store. One put together from pieces would not be
 /// found whole and fails as incomplete: each is one literal at its only use.
 fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("src/store/{}", path.file_name().unwrap().to_str().unwrap());
-        if path.is_dir() || name.ends_with("check.rs") {
+    for path in files_under(&directory) {
+        let name = format!("src/store/{}", path.strip_prefix(&directory).unwrap().to_str().unwrap());
+        if name.ends_with("check.rs") {
             continue;
         }
         let source = Source::new(&name, &std::fs::read_to_string(&path).unwrap());

@@ -57,8 +57,13 @@ fn indexed(app: &TestApp) -> Vec<String> {
     let connection = Connection::open(app.path().join("search.db")).unwrap();
     let mut statement = connection.prepare("SELECT version_id FROM documents ORDER BY version_id").unwrap();
     let ids = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let words: i64 = connection.query_row("SELECT count(*) FROM words", [], |row| row.get(0)).unwrap();
-    assert_eq!(i64::try_from(Vec::len(&ids)).unwrap(), words, "documents and words differ");
+    let left_over = "SELECT (SELECT count(*) FROM words WHERE rowid NOT IN (SELECT text_id FROM documents))
+                          + (SELECT count(*) FROM texts WHERE text_id NOT IN (SELECT rowid FROM words))
+                          + (SELECT count(*) FROM documents WHERE text_id NOT IN (SELECT text_id FROM texts))
+                          + (SELECT count(*) FROM names WHERE name_id NOT IN (SELECT name_id FROM documents))
+                          + (SELECT count(*) FROM documents WHERE name_id NOT IN (SELECT name_id FROM names))";
+    let left_over: i64 = connection.query_row(left_over, [], |row| row.get(0)).unwrap();
+    assert_eq!(left_over, 0, "words, texts, names and documents do not belong together");
     ids
 }
 

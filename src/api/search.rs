@@ -11,14 +11,10 @@ use crate::domain::access::{Caller, Operator, Permit, Read, unauthorized};
 use crate::domain::id::VersionId;
 use crate::domain::name::{PackageType, RepoKey};
 use crate::domain::time::Time;
-use crate::domain::version::Version;
 use crate::domain::visibility::Visible;
 use crate::error::{Error, Result};
 use crate::http::{Reply, Request, Routes};
-use crate::registry::{SearchPage, SearchQuery, SearchStatus};
-
-/// Hits that can be paged through; who wants more asks more precisely.
-const OFFSET_LIMIT: usize = 10_000;
+use crate::registry::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new()
@@ -35,31 +31,34 @@ pub(super) fn routes() -> Routes<App> {
 struct Query {
     q: String,
     r#type: Option<PackageType>,
+    namespace: Option<String>,
+    repo: Option<RepoKey>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
 impl Query {
-    fn read(request: &Request) -> Result<SearchQuery> {
-        let Query { q, r#type, limit, cursor } = request.query()?;
+    /// What to find, and the one repo to look in, if only one is asked for.
+    fn read(request: &Request) -> Result<(SearchQuery, Option<RepoKey>)> {
+        let Query { q, r#type, namespace, repo, limit, cursor } = request.query()?;
         let limit = page_limit(limit)?;
         let offset = match cursor {
             None => 0,
             Some(cursor) => read_cursor(&cursor)?,
         };
-        Ok(SearchQuery { text: q, package_type: r#type, limit, offset })
+        Ok((SearchQuery { text: q, package_type: r#type, namespace, limit, offset }, repo))
     }
 }
 
 /// A cursor is the number of hits before the page, with a letter so that nobody takes it for something to compute with.
 fn read_cursor(cursor: &str) -> Result<usize> {
-    let offset = cursor.strip_prefix('h').and_then(|number| number.parse().ok()).filter(|offset| *offset <= OFFSET_LIMIT);
+    let offset = cursor.strip_prefix('h').and_then(|number| number.parse().ok()).filter(|offset| *offset <= HITS_LIMIT);
     offset.ok_or_else(|| Error::bad_request("this cursor was not given out by a search; send nextCursor of the page before, or none"))
 }
 
 fn next_cursor(query: &SearchQuery, total_count: u64) -> Option<String> {
     let next = query.offset.saturating_add(query.limit);
-    (next as u64 <= total_count.saturating_sub(1) && total_count > 0 && next <= OFFSET_LIMIT).then(|| format!("h{next}"))
+    (next as u64 <= total_count.saturating_sub(1) && total_count > 0 && next <= HITS_LIMIT).then(|| format!("h{next}"))
 }
 
 #[derive(Serialize)]
@@ -73,10 +72,29 @@ struct HitBody {
     version: String,
     purl: String,
     published_at: Option<Time>,
+    snippet: Vec<FragmentBody>,
 }
 
-impl From<&Visible<Version>> for HitBody {
-    fn from(version: &Visible<Version>) -> HitBody {
+/// A piece of what a version says of itself; `matched` where it is a word that was asked for.
+#[derive(Serialize)]
+struct FragmentBody {
+    text: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    matched: bool,
+}
+
+impl From<&Fragment> for FragmentBody {
+    fn from(fragment: &Fragment) -> FragmentBody {
+        match fragment {
+            Fragment::Plain(text) => FragmentBody { text: text.clone(), matched: false },
+            Fragment::Matched(text) => FragmentBody { text: text.clone(), matched: true },
+        }
+    }
+}
+
+impl From<&Visible<SearchHit>> for HitBody {
+    fn from(hit: &Visible<SearchHit>) -> HitBody {
+        let version = &hit.version;
         let package = version.coordinates.package();
         HitBody {
             repo_key: version.repo.clone(),
@@ -87,6 +105,7 @@ impl From<&Visible<Version>> for HitBody {
             version: version.coordinates.version().to_owned(),
             purl: version.coordinates.purl(),
             published_at: version.published_at,
+            snippet: hit.snippet.iter().map(FragmentBody::from).collect(),
         }
     }
 }
@@ -97,6 +116,8 @@ struct FoundBody {
     query: String,
     items: Vec<HitBody>,
     total_count: u64,
+    /// Whether there are more matches than were looked at: then `totalCount` is a lower bound.
+    has_more: bool,
     degraded: bool,
     next_cursor: Option<String>,
 }
@@ -104,8 +125,9 @@ struct FoundBody {
 impl FoundBody {
     fn new(query: SearchQuery, page: &SearchPage) -> FoundBody {
         FoundBody {
-            items: page.items.iter().map(|hit| HitBody::from(&hit.version)).collect(),
+            items: page.items.iter().map(HitBody::from).collect(),
             total_count: page.total_count,
+            has_more: page.more == More::Perhaps,
             degraded: page.degraded,
             next_cursor: next_cursor(&query, page.total_count),
             query: query.text,
@@ -114,19 +136,23 @@ impl FoundBody {
 }
 
 async fn in_repo(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
-    let query = Query::read(&request)?;
+    let (query, repo) = Query::read(&request)?;
+    if repo.is_some_and(|repo| &repo != permit.repo_key()) {
+        return Err(Error::bad_request("the address names the repo already; leave out repo, or search at /v1/search"));
+    }
     let found = app.run(move |app| app.registry.search(&[permit], &query).map(|page| FoundBody::new(query, &page))).await?;
     Reply::ok(&found)
 }
 
 async fn everywhere(app: Arc<App>, caller: Caller, request: Request) -> Result<Reply> {
-    let query = Query::read(&request)?;
+    let (query, repo) = Query::read(&request)?;
     let found = app
         .run(move |app| {
             let permits = app.registry.readable_repos(&caller)?;
             if permits.is_empty() && !caller.is_authenticated() {
                 return Err(unauthorized());
             }
+            let permits: Vec<_> = permits.into_iter().filter(|permit| repo.as_ref().is_none_or(|repo| repo == permit.repo_key())).collect();
             app.registry.search(&permits, &query).map(|page| FoundBody::new(query, &page))
         })
         .await?;
@@ -144,7 +170,7 @@ struct JobCounts {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RebuildBody {
-    enqueued: u64,
+    indexed: u64,
     total: u64,
 }
 
@@ -163,7 +189,7 @@ impl From<SearchStatus> for StatusBody {
             state: status.state.as_str(),
             documents: status.documents,
             jobs: JobCounts { pending: status.pending, failed: status.failed, dead: status.dead },
-            rebuild: status.rebuild.map(|progress| RebuildBody { enqueued: progress.enqueued, total: progress.total }),
+            rebuild: status.rebuild.map(|progress| RebuildBody { indexed: progress.indexed, total: progress.total }),
         }
     }
 }
@@ -190,13 +216,13 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_ends_with_the_hits_or_at_the_limit() {
-        let query = |limit, offset| SearchQuery { text: "demo".to_owned(), package_type: None, limit, offset };
+        let query = |limit, offset| SearchQuery { text: "demo".to_owned(), package_type: None, namespace: None, limit, offset };
         assert_eq!(next_cursor(&query(50, 0), 0), None);
         assert_eq!(next_cursor(&query(50, 0), 50), None);
         let next = next_cursor(&query(50, 0), 51).unwrap();
         assert_eq!(read_cursor(&next).unwrap(), 50);
-        assert_eq!(next_cursor(&query(50, OFFSET_LIMIT), u64::MAX), None);
-        for bad in ["", "50", "h", "h-1", "h10001", "h99999999999999999999"] {
+        assert_eq!(next_cursor(&query(50, HITS_LIMIT), u64::MAX), None);
+        for bad in ["", "50", "h", "h-1", "h1001", "h99999999999999999999"] {
             assert!(read_cursor(bad).is_err(), "{bad}");
         }
     }

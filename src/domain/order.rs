@@ -1,21 +1,40 @@
-//! The order of versions by each ecosystem's own rules. Invariant: never string order where the ecosystem has rules; what
-//! its rules cannot read sorts before what they can.
+//! The order of versions by each ecosystem's own rules. Invariant: a version has one sort key, whose bytes compare as the
+//! ecosystem's library compares the versions, so that an index can keep them in order; never string order where the ecosystem has
+//! rules, and what its rules cannot read sorts before what they can.
 
 use std::cmp::Ordering;
 
 use super::name::Coordinates;
 
+/// Marks a version that its ecosystem's rules cannot read.
+const UNREADABLE: u8 = 0;
+/// Marks one that they can.
+const READABLE: u8 = 1;
+/// Ends a list; less than anything that goes on with it.
+const END: u8 = 0;
+/// More than anything that stands in its place.
+const ABSENT_LAST: u8 = 0xff;
+
 impl Coordinates {
-    /// Compares two versions of one package: PEP 440 for PyPI, semantic versioning for npm and Cargo, runs of digits as
+    /// Compares two versions of one package: PEP 440 for PyPI, semantic versioning where the ecosystem has it, runs of digits as
     /// numbers elsewhere.
     #[must_use]
     pub fn compare_version(&self, other: &Coordinates) -> Ordering {
-        let (mine, theirs) = (self.version_key(), other.version_key());
-        match self.package().package_type().as_str() {
-            "pypi" => compare(mine.parse::<pep440_rs::Version>().ok(), theirs.parse().ok()),
-            "npm" | "cargo" => compare(mine.parse::<semver::Version>().ok(), theirs.parse().ok()),
-            _ => compare_natural(mine, theirs),
-        }
+        self.sort_key().cmp(&other.sort_key())
+    }
+
+    /// Bytes that compare as the versions of one package do.
+    #[must_use]
+    pub fn sort_key(&self) -> Vec<u8> {
+        let text = self.version_key();
+        let known = match self.package().package_type().as_str() {
+            "pypi" => text.parse().ok().map(|version| pep440_key(&version)),
+            "npm" | "cargo" | "hex" | "pub" => semver_key(text),
+            "golang" | "swift" => semver_key(text.strip_prefix('v').unwrap_or(text)),
+            _ => Some(natural_key(text)),
+        };
+        let (mark, key) = known.map_or_else(|| (UNREADABLE, natural_key(text)), |key| (READABLE, key));
+        [&[mark], key.as_slice()].concat()
     }
 
     /// Whether the ecosystem calls this a pre-release.
@@ -24,47 +43,120 @@ impl Coordinates {
         let text = self.version_key();
         match self.package().package_type().as_str() {
             "pypi" => text.parse::<pep440_rs::Version>().is_ok_and(|version| version.any_prerelease()),
-            "npm" | "cargo" => text.parse::<semver::Version>().is_ok_and(|version| !version.pre.is_empty()),
+            "npm" | "cargo" | "hex" | "pub" => text.parse::<semver::Version>().is_ok_and(|version| !version.pre.is_empty()),
             _ => false,
         }
     }
 }
 
-fn compare<T: Ord>(mine: Option<T>, theirs: Option<T>) -> Ordering {
-    mine.cmp(&theirs)
+/// Semantic versioning 2.0, §11: a pre-release comes before its release, numbers before words; build metadata does not count.
+fn semver_key(text: &str) -> Option<Vec<u8>> {
+    let version: semver::Version = text.parse().ok()?;
+    let mut key = [version.major, version.minor, version.patch].map(u64::to_be_bytes).concat();
+    if version.pre.is_empty() {
+        key.push(ABSENT_LAST);
+        return Some(key);
+    }
+    for identifier in version.pre.split('.') {
+        if identifier.bytes().all(|byte| byte.is_ascii_digit()) {
+            key.push(1);
+            push_number(&mut key, identifier.as_bytes());
+        } else {
+            key.push(2);
+            key.extend_from_slice(identifier.as_bytes());
+            key.push(END);
+        }
+    }
+    key.push(END);
+    Some(key)
+}
+
+/// PEP 440, "Summary of permitted suffixes and relative ordering".
+fn pep440_key(version: &pep440_rs::Version) -> Vec<u8> {
+    let mut key = version.epoch().to_be_bytes().to_vec();
+    let release = version.release();
+    let significant = release.len() - release.iter().rev().take_while(|part| **part == 0).count();
+    for part in &release[..significant] {
+        key.push(1);
+        key.extend_from_slice(&part.to_be_bytes());
+    }
+    key.push(END);
+    match version.pre() {
+        // A development release of the final release comes before all its pre-releases.
+        None if version.post().is_none() && version.dev().is_some() => key.push(0),
+        None => key.push(ABSENT_LAST),
+        Some(pre) => {
+            key.push(match pre.kind {
+                pep440_rs::PrereleaseKind::Alpha => 1,
+                pep440_rs::PrereleaseKind::Beta => 2,
+                pep440_rs::PrereleaseKind::Rc => 3,
+            });
+            key.extend_from_slice(&pre.number.to_be_bytes());
+        }
+    }
+    match version.post() {
+        None => key.push(0),
+        Some(post) => {
+            key.push(1);
+            key.extend_from_slice(&post.to_be_bytes());
+        }
+    }
+    match version.dev() {
+        None => key.push(ABSENT_LAST),
+        Some(dev) => {
+            key.push(1);
+            key.extend_from_slice(&dev.to_be_bytes());
+        }
+    }
+    for segment in version.local() {
+        match segment {
+            pep440_rs::LocalSegment::String(text) => {
+                key.push(1);
+                key.extend_from_slice(text.as_bytes());
+                key.push(END);
+            }
+            pep440_rs::LocalSegment::Number(number) => {
+                key.push(2);
+                key.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+    key.push(END);
+    key
 }
 
 /// Runs of digits compare as numbers, everything else byte by byte.
-fn compare_natural(mine: &str, theirs: &str) -> Ordering {
-    let (mut mine, mut theirs) = (mine.as_bytes(), theirs.as_bytes());
-    loop {
-        let (Some(a), Some(b)) = (mine.first(), theirs.first()) else { return mine.len().cmp(&theirs.len()) };
-        if a.is_ascii_digit() && b.is_ascii_digit() {
-            let (one, mine_rest) = number(mine);
-            let (other, theirs_rest) = number(theirs);
-            let order = one.len().cmp(&other.len()).then_with(|| one.cmp(other));
-            if order != Ordering::Equal {
-                return order;
-            }
-            (mine, theirs) = (mine_rest, theirs_rest);
-        } else if a == b {
-            (mine, theirs) = (&mine[1..], &theirs[1..]);
+fn natural_key(text: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(text.len() + 8);
+    let mut rest = text.as_bytes();
+    while let Some(byte) = rest.first() {
+        if byte.is_ascii_digit() {
+            let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+            // Stands where any digit would among other signs.
+            key.push(b'0');
+            push_number(&mut key, &rest[..end]);
+            rest = &rest[end..];
         } else {
-            return a.cmp(b);
+            key.push(*byte);
+            rest = &rest[1..];
         }
     }
+    key
 }
 
-/// The leading digits without their zeros, and the rest.
-fn number(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
+/// Digits without leading zeros, after how many they are: bytes that compare as the numbers do, up to 65,535 digits.
+fn push_number(key: &mut Vec<u8>, digits: &[u8]) {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    (&digits[zeros..], rest)
+    let significant = &digits[zeros..];
+    let count = u16::try_from(significant.len()).unwrap_or(u16::MAX);
+    key.extend_from_slice(&count.to_be_bytes());
+    key.extend_from_slice(significant);
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::name::PackageName;
 
@@ -75,8 +167,10 @@ mod tests {
     #[test]
     fn versions_sort_by_their_ecosystems_rules() {
         for (package_type, ascending) in [
-            ("pypi", vec!["1.0.dev1", "1.0a1", "1.0rc1", "1.0", "1.0.post1", "1.9", "1.10", "1!0.1"]),
-            ("npm", vec!["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0", "1.9.0", "1.10.0"]),
+            ("pypi", vec!["1.0.dev1", "1.0a1.dev1", "1.0a1", "1.0rc1", "1.0", "1.0+a", "1.0+1", "1.0.post1", "1.9", "1.10", "1!0.1"]),
+            ("npm", vec!["1.0.0-1", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0", "1.9.0", "1.10.0"]),
+            ("cargo", vec!["1.0.0-rc.2", "1.0.0-rc.10", "1.0.0"]),
+            ("golang", vec!["weekly.2012", "v0.0.0-20190101000000-abcdef", "v1.0.0", "v1.10.0"]),
             ("generic", vec!["1.2", "1.9", "1.10", "r7", "r10"]),
         ] {
             for pair in ascending.windows(2) {
@@ -86,5 +180,32 @@ mod tests {
             }
         }
         assert!(at("pypi", "2.0rc1").is_prerelease() && !at("pypi", "2.0").is_prerelease());
+    }
+
+    proptest! {
+        #[test]
+        fn keys_compare_as_the_library_of_semantic_versions_does(
+            one in "[0-9]{1,3}\\.(0|10?)\\.(0|[1-9][0-9]?)(-(0|[1-9][0-9]?|a|ab|a-)(\\.(0|[1-9][0-9]?|b))?)?",
+            other in "[0-9]{1,3}\\.(0|10?)\\.(0|[1-9][0-9]?)(-(0|[1-9][0-9]?|a|ab|a-)(\\.(0|[1-9][0-9]?|b))?)?",
+        ) {
+            if let (Ok(a), Ok(b)) = (one.parse::<semver::Version>(), other.parse::<semver::Version>()) {
+                prop_assert_eq!(semver_key(&one).cmp(&semver_key(&other)), a.cmp_precedence(&b), "{} {}", one, other);
+            }
+        }
+
+        #[test]
+        fn keys_compare_as_the_library_of_python_versions_does(
+            one in "([12]!)?[0-2](\\.[0-2]0?){0,2}((a|b|rc)[0-2])?(\\.post[0-2])?(\\.dev[0-2])?(\\+[a-b0-1](\\.[a-b0-9])?)?",
+            other in "([12]!)?[0-2](\\.[0-2]0?){0,2}((a|b|rc)[0-2])?(\\.post[0-2])?(\\.dev[0-2])?(\\+[a-b0-1](\\.[a-b0-9])?)?",
+        ) {
+            let (a, b): (pep440_rs::Version, pep440_rs::Version) = (one.parse().unwrap(), other.parse().unwrap());
+            prop_assert_eq!(pep440_key(&a).cmp(&pep440_key(&b)), a.cmp(&b), "{} {}", one, other);
+        }
+
+        #[test]
+        fn natural_keys_compare_numbers_as_numbers(one in 0_u64..5000, other in 0_u64..5000, zeros in 0_usize..3) {
+            let padded = format!("r{}{one}.x", "0".repeat(zeros));
+            prop_assert_eq!(natural_key(&padded).cmp(&natural_key(&format!("r{other}.x"))), one.cmp(&other));
+        }
     }
 }

@@ -9,14 +9,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::kinds::Lane;
-use super::rebuild::{self, Progress};
 use super::relay;
 use super::worker::Worker;
-use crate::domain::time::Time;
 use crate::error::Result;
 use crate::hop;
 
-/// Milliseconds after a failure of the store or the index until the next try.
+/// Milliseconds after a failure of the store until the next try.
 const FAILURE_PAUSE_MS: u64 = 5_000;
 /// The longest sleep while something waits for its time: the machine's clock may be set, or have stood still in a suspend.
 const LONGEST_SLEEP_MS: u64 = 600_000;
@@ -26,8 +24,6 @@ const SHORTEST_SLEEP_MS: u64 = 20;
 /// How long there is nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// There is more to do.
-    None,
     /// Nothing is due for so many milliseconds.
     For(u64),
     /// Until a wake-up or the end of a batch.
@@ -70,18 +66,15 @@ struct Dispatcher {
     workers: usize,
     running: JoinSet<Result<()>>,
     lanes: HashMap<Id, Lane>,
-    /// When the index is tried again after it could not be used.
-    index_retry_at: Option<Time>,
 }
 
 impl Dispatcher {
     fn new(worker: Worker, workers: usize) -> Dispatcher {
-        Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), lanes: HashMap::new(), index_retry_at: None }
+        Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), lanes: HashMap::new() }
     }
 
     /// Relays what is due and gives each free worker a batch.
     async fn round(&mut self) -> Result<Rest> {
-        self.attend_to_index().await;
         relay::drain(self.worker.store(), self.worker.limits()).await?;
         for lane in Lane::ALL {
             while self.is_free(lane) {
@@ -113,36 +106,13 @@ impl Dispatcher {
         }
     }
 
-    async fn attend_to_index(&mut self) {
-        let now = self.worker.store().clock().now();
-        // A time further ahead than the pause means that the clock was set back.
-        if self.index_retry_at.is_some_and(|at| now < at && at <= now.plus_ms(pause_ms())) {
-            return;
-        }
-        self.index_retry_at = None;
-        if rebuild::attend_or_log(self.worker.store()).await == Progress::Failed {
-            self.retry_index_later();
-        }
-    }
-
-    fn retry_index_later(&mut self) {
-        self.index_retry_at = Some(self.worker.store().clock().now().plus_ms(pause_ms()));
-    }
-
     /// What to do when nothing more can be claimed. What is due for a lane without a free worker is looked at when a batch ends.
-    async fn rest(&mut self) -> Result<Rest> {
-        if self.running.is_empty() && self.index_retry_at.is_none() {
-            match rebuild::advance_or_log(self.worker.store(), self.worker.limits()).await {
-                Progress::Made => return Ok(Rest::None),
-                Progress::Failed => self.retry_index_later(),
-                Progress::None => {}
-            }
-        }
+    async fn rest(&self) -> Result<Rest> {
         let free: Vec<Lane> = Lane::ALL.into_iter().filter(|lane| self.is_free(*lane)).collect();
         let (store, kinds) = (Arc::clone(self.worker.store()), self.worker.kinds(&free));
         let due_at = hop::run(move || store.next_due(&kinds)).await?;
         let now = self.worker.store().clock().now();
-        Ok(match due_at.into_iter().chain(self.index_retry_at).min() {
+        Ok(match due_at {
             Some(at) => {
                 let wait_ms = u64::try_from(at.unix_ms().saturating_sub(now.unix_ms())).unwrap_or(0);
                 Rest::For(wait_ms.clamp(SHORTEST_SLEEP_MS, LONGEST_SLEEP_MS))
@@ -152,13 +122,8 @@ impl Dispatcher {
     }
 }
 
-fn pause_ms() -> i64 {
-    i64::try_from(FAILURE_PAUSE_MS).unwrap_or(i64::MAX)
-}
-
 async fn sleep(rest: Rest) {
     match rest {
-        Rest::None => {}
         Rest::For(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Rest::UntilWoken => std::future::pending().await,
     }

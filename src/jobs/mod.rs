@@ -61,6 +61,7 @@ impl Jobs {
         let worker = Worker::new(Tools { store: Arc::clone(&store) }, settings.limits);
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
         let housekeeping = vec![
+            tokio::spawn(rebuild::run(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
@@ -106,13 +107,12 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
     let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
     loop {
-        rebuild::attend_or_log(store).await;
+        while rebuild::step_or_log(store).await == rebuild::Progress::Made {}
         relay::drain(store, worker.limits()).await?;
         let batch = worker.claim(&Lane::ALL).await?;
-        if !batch.is_empty() {
-            worker.run(batch).await?;
-        } else if rebuild::advance_or_log(store, worker.limits()).await != rebuild::Progress::Made {
+        if batch.is_empty() {
             return Ok(());
         }
+        worker.run(batch).await?;
     }
 }

@@ -1,10 +1,15 @@
-//! Filling the search index again. Invariant: a rebuild is a cursor on disk; it moves on a piece at a time, when the jobs of the
-//! piece before have ended, so that neither the writer nor the queue is ever full of it, and a crash costs one piece.
+//! Looking after the search index: inspect it, make a lost one anew, fill it. Invariant: a rebuild goes on a piece at a time beside the
+//! workers, neither waiting for the other; a crash costs one piece, and a fault is waited out without asking again and again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
-use crate::store::{IndexCare, IndexFault, QueueLimits, RebuildStep, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{IndexCare, IndexFault, RebuildStep, Store};
+
+/// After a failure of the index until the next try.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether a step did something, so that there may be more to do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +22,36 @@ pub(super) enum Progress {
     Failed,
 }
 
-/// Carries out what is to be done about the index: inspect it at the start, make a lost one anew.
-pub(super) async fn attend_or_log(store: &Arc<Store>) -> Progress {
+/// Looks after the index until `stop` is cancelled.
+pub(super) async fn run(store: Arc<Store>, stop: CancellationToken) {
+    let mut wakes = store.queue_wakes();
+    while !stop.is_cancelled() {
+        wakes.mark_unchanged();
+        match step_or_log(&store).await {
+            Progress::Made => {}
+            Progress::None => tokio::select! {
+                () = stop.cancelled() => {}
+                Ok(()) = wakes.changed() => {}
+            },
+            // Whoever searches or publishes meanwhile wakes nobody here: the fault would only be met again.
+            Progress::Failed => tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(FAILURE_PAUSE) => {}
+            },
+        }
+    }
+}
+
+/// Carries out what is to be done about the index, or takes a rebuild one piece further. With nothing to do it costs nothing.
+pub(super) async fn step_or_log(store: &Arc<Store>) -> Progress {
     let index = store.search_index();
     if index.is_paused() {
         return Progress::None;
     }
     let order = index.take_care();
     let done = match order {
-        IndexCare::Nothing => return Progress::None,
+        IndexCare::Nothing if !index.is_rebuilding() => return Progress::None,
+        IndexCare::Nothing => advance(store).await,
         IndexCare::Inspect => inspect(store).await,
         IndexCare::Renew(generation) => store.begin_rebuild(generation).await,
     };
@@ -39,13 +65,11 @@ pub(super) async fn attend_or_log(store: &Arc<Store>) -> Progress {
     }
 }
 
-/// A file that is missing, damaged or was never filled begins a rebuild; one that is being filled is left to it.
+/// A file that is missing, damaged or of another schema begins a rebuild; one that is being filled is left to it.
 async fn inspect(store: &Arc<Store>) -> Result<(), IndexFault> {
     let generation = store.search_index().generation();
     match store.inspect_index().await {
-        Ok(true) => Ok(()),
-        Ok(false) if store.is_rebuild_under_way().await? => Ok(()),
-        Ok(false) => store.begin_rebuild(generation).await,
+        Ok(_) => Ok(()),
         Err(IndexFault::Lost(error)) => {
             let why = error.cause().map(ToString::to_string).unwrap_or_default();
             tracing::info!(why, "there is no search index to rely on; building it");
@@ -55,36 +79,18 @@ async fn inspect(store: &Arc<Store>) -> Result<(), IndexFault> {
     }
 }
 
-/// Takes a rebuild one step further. Without one it costs nothing.
-pub(super) async fn advance_or_log(store: &Arc<Store>, limits: &QueueLimits) -> Progress {
-    let index = store.search_index();
-    if index.is_paused() || !index.is_rebuilding() {
-        return Progress::None;
-    }
-    match advance(store, limits.max_attempts).await {
-        Ok(progress) => progress,
-        Err(fault) => {
-            tracing::warn!(?fault, "the rebuild of the search index cannot go on now");
-            Progress::Failed
-        }
-    }
-}
-
-async fn advance(store: &Arc<Store>, max_attempts: u32) -> Result<Progress, IndexFault> {
+async fn advance(store: &Arc<Store>) -> Result<(), IndexFault> {
     let generation = store.search_index().generation();
-    let step = store.bookkeep(move |books| books.step_rebuild(max_attempts)).await.map_err(IndexFault::Unavailable)?;
-    let cursor = match step {
-        RebuildStep::Idle | RebuildStep::Waiting => return Ok(Progress::None),
-        RebuildStep::Enqueued => return Ok(Progress::Made),
-        RebuildStep::Drained(cursor) => cursor,
-    };
-    match store.end_rebuild(cursor).await {
-        Ok(()) => tracing::info!("the search index is complete"),
-        // It vanished at the last moment.
-        Err(IndexFault::Lost(_)) => store.begin_rebuild(generation).await?,
+    match store.step_rebuild().await {
+        Ok(RebuildStep::Completed) => tracing::info!("the search index is complete"),
+        Ok(RebuildStep::Idle | RebuildStep::Indexed) => {}
+        Err(IndexFault::Lost(error)) => {
+            tracing::warn!(?error, "the search index was lost while it was filled; it is made anew");
+            store.begin_rebuild(generation).await?;
+        }
         Err(IndexFault::Unavailable(error)) => return Err(IndexFault::Unavailable(error)),
     }
-    Ok(Progress::Made)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl World {
 
     pub(super) fn search(&self, text: &str) -> SearchPage {
         let reading: Permit<Read> = self.permit.reading();
-        let query = SearchQuery { text: text.to_owned(), package_type: None, limit: 100, offset: 0 };
+        let query = SearchQuery { text: text.to_owned(), package_type: None, namespace: None, limit: 100, offset: 0 };
         self.store.search(&[reading], &query).unwrap()
     }
 

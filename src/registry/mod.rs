@@ -33,8 +33,9 @@ pub use upload::{BlobSource, Received, UploadStart};
 pub use crate::store::{
     AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow,
 };
+pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, Upload, UploadState};
-pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation, SearchHit, SearchPage, SearchQuery, SearchStatus};
+pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};

@@ -6,9 +6,8 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::write::Bookkeeping;
 use super::{Store, rows};
 use crate::domain::id::{JobId, LeaseToken};
-use crate::domain::lifecycle::{State, text_enum};
+use crate::domain::lifecycle::text_enum;
 use crate::domain::time::Time;
-use crate::domain::visibility::{Sight, decide};
 use crate::error::Result;
 
 /// The longest time from one round of a job that comes again to the next, in milliseconds.
@@ -245,25 +244,6 @@ impl Bookkeeping<'_> {
                 ":lease": job.lease.to_string(),
             })?;
         Ok(changed > 0)
-    }
-
-    /// Enqueues an index job for up to `batch` versions after `after`, drafts left out: they were never in the index. Returns the
-    /// last one, or `None` at the end.
-    ///
-    /// # Errors
-    /// Internal when SQLite fails.
-    pub fn enqueue_rebuild(&mut self, after: &str, batch: usize, max_attempts: u32) -> Result<Option<String>> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT version_id, state FROM versions WHERE version_id > :after AND state <> :draft ORDER BY version_id LIMIT :batch",
-        )?;
-        let parameters = named_params! {":after": after, ":draft": State::Draft.as_str(), ":batch": rows::stored(batch as u64)};
-        let found = statement.query_map(parameters, |row| Ok((row.get::<_, String>("version_id")?, rows::parse(row, "state")?)))?;
-        let versions: Vec<(String, State)> = found.collect::<rusqlite::Result<_>>()?;
-        for (id, state) in &versions {
-            let expectation = if decide(*state) == Sight::Open { Expectation::Visible } else { Expectation::Hidden };
-            self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id: id, expectation: Some(expectation), max_attempts })?;
-        }
-        Ok(versions.last().map(|(id, _)| id.clone()))
     }
 }
 

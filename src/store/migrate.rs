@@ -15,7 +15,8 @@ pub(super) const STATE: &[&str] = &[
 ];
 
 /// The migrations of `search.db`.
-pub(super) const SEARCH: &[&str] = &[include_str!("../../schema/search/0001_documents.sql")];
+pub(super) const SEARCH: &[&str] =
+    &[include_str!("../../schema/search/0001_documents.sql"), include_str!("../../schema/search/0002_texts.sql")];
 
 /// The schema version that this binary writes.
 pub(super) fn newest(migrations: &[&str]) -> usize {

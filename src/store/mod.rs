@@ -30,9 +30,6 @@ mod repos;
 mod review_view;
 mod rows;
 mod search;
-mod search_admin;
-mod search_documents;
-mod search_index;
 mod settings;
 mod steps;
 mod tokens;
@@ -62,10 +59,9 @@ pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
 pub use review_view::ReviewView;
 pub use rows::Page;
-pub use search::{SearchHit, SearchPage, SearchQuery};
-pub use search_admin::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
-pub use search_documents::Indexed;
-pub use search_index::{IndexCare, IndexFault, IndexState, SearchIndex};
+pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery};
+pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
+pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
@@ -121,7 +117,7 @@ impl Store {
         let identity_generation = Arc::new(AtomicU64::new(1));
         let queue_wake = Arc::new(watch::Sender::new(0));
         let search = Arc::new(SearchIndex::new(&options.directory, Arc::clone(&queue_wake)));
-        search_admin::recall(&connection, &search)?;
+        search::recall(&connection, &search)?;
         let effects = writer::Shared {
             identity_generation: Arc::clone(&identity_generation),
             queue_wake: Arc::clone(&queue_wake),

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::jobs::{self, JobKind, JobState};
 use super::outbox::OutboxState;
-use super::search_index::IndexState;
+use super::search::IndexState;
 use super::{Store, rows};
 use crate::domain::access::Operator;
 use crate::domain::quarantine::QuarantineStatus;

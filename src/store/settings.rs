@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::write::Bookkeeping;
 use crate::error::Result;
 
-/// The last version a rebuild of the search index has enqueued; empty at its beginning, absent when none is under way.
-pub(super) const REBUILD_AFTER: &str = "search.rebuild.after";
+/// Present from the order to rebuild the search index until its new file lies on disk; each order has its own value. The name is older
+/// than that meaning: an earlier program kept its cursor there, and then a rebuild is due as well.
+pub(super) const REBUILD_ORDERED: &str = "search.rebuild.after";
 /// Present while the search index is paused.
 pub(super) const SEARCH_PAUSED: &str = "search.paused";
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreOptions;
-use super::search_index::{IndexState, SearchIndex};
+use super::search::{IndexState, SearchIndex};
 use super::write::{Bookkeeping, Done, Write};
 use crate::clock::Clock;
 use crate::domain::access::Actor;

@@ -14,7 +14,7 @@ fn dispatcher(world: &World) -> Dispatcher {
 async fn rest(dispatcher: &mut Dispatcher) -> Rest {
     loop {
         let rest = dispatcher.round().await.unwrap();
-        if rest != Rest::None && dispatcher.running.is_empty() {
+        if dispatcher.running.is_empty() {
             return rest;
         }
         while let Some(ended) = dispatcher.running.join_next_with_id().await {
@@ -51,20 +51,6 @@ async fn while_search_is_paused_it_sleeps_although_jobs_are_due() {
     world.store.pause_search(&world.operator).await.unwrap();
     world.publish("demo", "1.0").await;
     assert_eq!(rest(&mut dispatcher(&world)).await, Rest::UntilWoken);
-}
-
-#[tokio::test]
-async fn an_index_that_cannot_be_made_is_tried_again_soon_and_not_at_once() {
-    let world = World::new().await;
-    std::fs::create_dir(world.index_path()).unwrap();
-    let mut dispatcher = dispatcher(&world);
-    assert_eq!(rest(&mut dispatcher).await, Rest::For(FAILURE_PAUSE_MS));
-    world.search("demo");
-    assert_eq!(rest(&mut dispatcher).await, Rest::For(FAILURE_PAUSE_MS), "a search made it try too early");
-    std::fs::remove_dir(world.index_path()).unwrap();
-    world.clock.advance_ms(5_000);
-    assert_eq!(rest(&mut dispatcher).await, Rest::UntilWoken);
-    assert!(world.index_finds(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,8 @@ use crate::store::IndexState;
 
 use super::*;
 
-const MANY: u64 = 1201;
+/// More than two pieces.
+const MANY: u64 = 2201;
 
 /// Adds published versions without events, as a restored catalogue has them.
 fn add_versions(world: &World, count: u64) {
@@ -20,10 +21,6 @@ fn add_versions(world: &World, count: u64) {
                     number || '.0', number || '.0', '', 'published', 0, 'alice', 0, 'sha256:' || lower(hex(zeroblob(32))) FROM numbers;"
         ))
         .unwrap();
-}
-
-fn limits(world: &World) -> QueueLimits {
-    world.settings.limits
 }
 
 fn found(world: &World) -> (u64, bool) {
@@ -41,79 +38,132 @@ async fn an_empty_instance_has_a_working_index_after_its_first_start() {
     assert!(world.jobs().is_empty());
 }
 
+/// Versions in the index file itself.
+fn documents(world: &World) -> u64 {
+    let count: i64 =
+        rusqlite::Connection::open(world.index_path()).unwrap().query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
+    count.try_into().unwrap()
+}
+
+/// One step, which must do something.
+async fn step(world: &World) {
+    assert_eq!(step_or_log(&world.store).await, Progress::Made);
+}
+
 #[tokio::test]
 async fn a_rebuild_reaches_every_version_piece_by_piece() {
     let world = World::new().await;
     add_versions(&world, MANY);
-    attend_or_log(&world.store).await;
-    assert_eq!(found(&world), (MANY, true), "the catalogue answers meanwhile");
-    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::Made);
-    assert_eq!(world.jobs().len(), 500);
-    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::None, "the piece before is not done");
-    assert_eq!(world.jobs().len(), 500);
+    step(&world).await;
+    assert!(found(&world).1, "the catalogue answers meanwhile");
+    for indexed in [1000, 2000, MANY] {
+        step(&world).await;
+        let status = world.store.search_status(&world.operator).unwrap();
+        assert_eq!((status.state, status.pending), (IndexState::Rebuilding, 0));
+        assert_eq!(status.rebuild, Some(crate::store::RebuildProgress { indexed, total: MANY }));
+        assert_eq!(documents(&world), indexed);
+    }
+    step(&world).await;
+    assert_eq!(step_or_log(&world.store).await, Progress::None);
+    assert!(!found(&world).1);
     let status = world.store.search_status(&world.operator).unwrap();
-    assert_eq!((status.state, status.pending), (IndexState::Rebuilding, 500));
-    assert_eq!(status.rebuild.map(|rebuild| (rebuild.enqueued, rebuild.total)), Some((500, MANY)));
-    world.quiet().await;
-    assert_eq!(found(&world), (MANY, false));
-    let status = world.store.search_status(&world.operator).unwrap();
-    assert_eq!((status.state, status.documents, status.pending, status.rebuild), (IndexState::Ready, Some(MANY), 0, None));
+    assert_eq!((status.state, status.documents, status.rebuild), (IndexState::Ready, Some(MANY), None));
+    let first = world.search("words 1.0");
+    assert_eq!((first.total_count, first.degraded), (1, false), "the oldest version is not there");
 }
 
 #[tokio::test]
 async fn a_crash_in_the_middle_costs_one_piece_and_nothing_is_missed() {
     let world = World::new().await;
     add_versions(&world, MANY);
-    attend_or_log(&world.store).await;
-    advance_or_log(&world.store, &limits(&world)).await;
-    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    step(&world).await;
+    step(&world).await;
     let world = world.restart();
-    assert_eq!(world.store.search_index().state(), IndexState::Rebuilding);
-    assert_eq!(found(&world), (MANY, true), "an index half full was asked");
+    assert!(found(&world).1, "an index half full was asked");
+    step(&world).await;
+    assert_eq!((world.store.search_index().state(), documents(&world)), (IndexState::Rebuilding, 1000), "it began anew");
     world.quiet().await;
-    assert_eq!(found(&world), (MANY, false));
-    assert!(world.jobs().iter().all(|job| job.attempts == 1), "what was done before the crash was done again");
+    assert_eq!((found(&world).1, documents(&world)), (false, MANY));
+}
+
+#[tokio::test]
+async fn what_is_published_while_the_index_is_filled_is_in_it_however_its_id_compares() {
+    let world = World::new().await;
+    add_versions(&world, MANY);
+    step(&world).await;
+    step(&world).await;
+    // Its id comes before those that are still to be reached: the clock stands far before the ids of the others.
+    let late = world.publish("late", "1.0").await;
+    let gone = world.publish("gone", "1.0").await;
+    world.quiet().await;
+    world.tombstone(gone).await;
+    world.quiet().await;
+    assert_eq!((world.search("late").total_count, world.search("gone").total_count, documents(&world)), (1, 0, MANY + 1));
+    assert_eq!(world.job(&late).0, "completed");
 }
 
 #[tokio::test]
 async fn an_index_lost_in_the_middle_is_filled_from_the_beginning() {
     let world = World::new().await;
     add_versions(&world, MANY);
-    attend_or_log(&world.store).await;
-    advance_or_log(&world.store, &limits(&world)).await;
-    for _ in 0..5 {
-        crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    for _ in 0..3 {
+        step(&world).await;
     }
-    advance_or_log(&world.store, &limits(&world)).await;
     std::fs::remove_file(world.index_path()).unwrap();
     world.quiet().await;
-    assert_eq!(found(&world), (MANY, false));
+    assert_eq!((found(&world).1, documents(&world)), (false, MANY));
 }
 
 #[tokio::test]
 async fn an_index_lost_between_the_last_piece_and_the_end_is_not_called_complete() {
     let world = World::new().await;
     add_versions(&world, 3);
-    attend_or_log(&world.store).await;
-    advance_or_log(&world.store, &limits(&world)).await;
-    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    step(&world).await;
+    step(&world).await;
     std::fs::remove_file(world.index_path()).unwrap();
-    assert_eq!(advance_or_log(&world.store, &limits(&world)).await, Progress::Made);
+    step(&world).await;
     assert_eq!(world.store.search_index().state(), IndexState::Rebuilding);
     world.quiet().await;
     assert_eq!(found(&world), (3, false));
 }
 
 #[tokio::test]
-async fn an_index_whose_making_was_cut_off_is_not_taken_for_full() {
+async fn an_index_that_does_not_say_how_far_it_was_filled_is_not_taken_for_full() {
     let world = World::new().await;
     add_versions(&world, 3);
-    world.store.begin_rebuild(world.store.search_index().generation()).await.unwrap();
-    world.raw().execute("DELETE FROM settings", []).unwrap();
+    step(&world).await;
+    step(&world).await;
+    rusqlite::Connection::open(world.index_path()).unwrap().execute("DELETE FROM rebuild", []).unwrap();
     let world = world.restart();
     assert_eq!(found(&world), (3, true));
     world.quiet().await;
     assert_eq!(found(&world), (3, false));
+}
+
+#[tokio::test]
+async fn an_index_of_an_older_or_newer_program_is_made_anew() {
+    for version in [1, 99] {
+        let world = World::new().await;
+        world.publish("words", "1.0").await;
+        world.quiet().await;
+        rusqlite::Connection::open(world.index_path()).unwrap().pragma_update(None, "user_version", version).unwrap();
+        let world = world.restart();
+        assert_eq!(found(&world), (1, true));
+        world.quiet().await;
+        assert_eq!(found(&world), (1, false));
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_cannot_be_made_is_tried_again_later_and_not_by_every_search() {
+    let world = World::new().await;
+    std::fs::create_dir(world.index_path()).unwrap();
+    assert_eq!(step_or_log(&world.store).await, Progress::Failed);
+    world.search("demo");
+    assert_eq!(step_or_log(&world.store).await, Progress::Failed);
+    std::fs::remove_dir(world.index_path()).unwrap();
+    world.quiet().await;
+    assert!(world.index_finds(0));
 }
 
 #[tokio::test]
@@ -133,7 +183,7 @@ async fn an_ordered_rebuild_makes_a_new_file_without_what_was_stale() {
     let id: VersionId = world.publish("words", "1.0").await;
     world.quiet().await;
     let index = rusqlite::Connection::open(world.index_path()).unwrap();
-    index.execute("UPDATE documents SET version_id = 'gone' WHERE version_id = ?1", [id.to_string()]).unwrap();
+    index.execute("UPDATE documents SET version_id = 'gone', sort_key = x'00' WHERE version_id = ?1", [id.to_string()]).unwrap();
     drop(index);
     assert_eq!(found(&world), (0, false));
     let mut wakes = world.store.queue_wakes();
@@ -193,12 +243,29 @@ async fn while_paused_jobs_wait_without_losing_attempts_and_across_a_restart() {
 async fn a_pause_stops_a_rebuild_and_the_end_of_the_pause_goes_on_with_it() {
     let world = World::new().await;
     add_versions(&world, MANY);
-    attend_or_log(&world.store).await;
-    advance_or_log(&world.store, &limits(&world)).await;
+    step(&world).await;
+    step(&world).await;
     world.store.pause_search(&world.operator).await.unwrap();
     world.quiet().await;
-    assert_eq!(world.store.search_status(&world.operator).unwrap().pending, 500);
+    assert_eq!(documents(&world), 1000);
     world.store.resume_search(&world.operator).await.unwrap();
     world.quiet().await;
-    assert_eq!(found(&world), (MANY, false));
+    assert_eq!((found(&world).1, documents(&world)), (false, MANY));
+}
+
+#[tokio::test]
+async fn an_order_that_comes_while_another_is_carried_out_is_carried_out_too() {
+    let world = World::new().await;
+    world.quiet().await;
+    world.store.request_rebuild(&world.operator).await.unwrap();
+    let order = |world: &World| -> Option<String> {
+        use rusqlite::OptionalExtension as _;
+        world.raw().query_row("SELECT value FROM settings WHERE name = 'search.rebuild.after'", [], |row| row.get(0)).optional().unwrap()
+    };
+    let first = order(&world).unwrap();
+    world.store.request_rebuild(&world.operator).await.unwrap();
+    assert_ne!(order(&world), Some(first));
+    let generation = world.store.search_index().generation();
+    world.quiet().await;
+    assert_eq!((world.store.search_index().generation(), order(&world)), (generation + 1, None));
 }

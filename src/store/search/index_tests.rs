@@ -47,12 +47,12 @@ fn another_file_put_in_its_place_is_not_relied_on() {
     assert!(matches!(index.inspect(), Err(IndexFault::Lost(_))));
     index.renew().unwrap();
     assert!(!index.inspect().unwrap());
-    index.set_complete().unwrap();
+    index.with_writer(|connection| Ok(set_complete(connection)?)).unwrap();
     let copy = directory.path().join("copy.db");
     index.with_writer(|connection| Ok(connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)).unwrap();
-    std::fs::copy(index.path(), &copy).unwrap();
+    std::fs::copy(&index.path, &copy).unwrap();
     index.renew().unwrap();
     assert!(!index.inspect().unwrap());
-    std::fs::rename(&copy, index.path()).unwrap();
+    std::fs::rename(&copy, &index.path).unwrap();
     assert!(matches!(index.inspect(), Err(IndexFault::Lost(_))), "the log of one file was read with the pages of another");
 }

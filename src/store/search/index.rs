@@ -8,96 +8,31 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, OptionalExtension, named_params};
 use tokio::sync::watch;
 
-use super::{connection, migrate};
+use super::condition::{IndexCare, IndexFault, IndexState};
 use crate::error::{Error, Result};
+use crate::store::{connection, migrate, rows};
 
-/// `application_id` of an index that is being filled: "aft0".
+/// `application_id` of an index that is being filled; its row in `rebuild` says how far it has come: "aft0".
 const FILLING: i64 = 0x6166_7430;
 /// `application_id` of an index that holds every visible version: "aft1".
 const COMPLETE: i64 = 0x6166_7431;
 /// How every SQLite file begins.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// The index is worked on in the background and asked in the foreground; neither waits long for a stranger's lock.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Whether the index can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexState {
-    /// It can.
-    Ready,
-    /// An administrator paused it.
-    Paused,
-    /// It is being filled again.
-    Rebuilding,
-    /// It is missing; the jobs make a new one.
-    Unavailable,
-}
-
-impl IndexState {
-    /// The text of the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            IndexState::Ready => "ready",
-            IndexState::Paused => "paused",
-            IndexState::Rebuilding => "rebuilding",
-            IndexState::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// Why the index cannot be used.
-#[derive(Debug)]
-pub enum IndexFault {
-    /// It is missing, damaged or of another schema: only a new one helps.
-    Lost(Error),
-    /// It is locked, not writable, or its disk is full: only waiting helps.
-    Unavailable(Error),
-}
-
-impl IndexFault {
-    fn lost(what: &str) -> IndexFault {
-        IndexFault::Lost(Error::internal("using the search index", what))
-    }
-
-    fn of_file(cause: std::io::Error) -> IndexFault {
-        if cause.kind() == ErrorKind::NotFound {
-            return IndexFault::lost("it is missing");
-        }
-        IndexFault::Unavailable(Error::internal("looking at the search index", cause))
-    }
-}
-
-impl From<rusqlite::Error> for IndexFault {
-    /// No words from outside become part of a statement's text: a statement that does not compile meets a foreign schema, a
-    /// broken constraint an index that contradicts itself.
-    fn from(cause: rusqlite::Error) -> IndexFault {
-        let is_lost = matches!(&cause, rusqlite::Error::SqlInputError { .. })
-            || matches!(
-                cause.sqlite_error_code(),
-                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation)
-            );
-        if is_lost { IndexFault::Lost(cause.into()) } else { IndexFault::Unavailable(cause.into()) }
-    }
-}
-
-/// What the jobs should do about the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexCare {
-    /// Nothing.
-    Nothing,
-    /// See whether it is whole.
-    Inspect,
-    /// Make a new one in place of this generation.
-    Renew(u64),
-}
+/// The index is worked on in the background; it does not wait long for a stranger's lock.
+const WRITER_PATIENCE: Duration = Duration::from_millis(500);
+/// Somebody waits for an answer, which the catalogue can give as well.
+const READER_PATIENCE: Duration = Duration::from_millis(25);
+/// Reading connections kept for the next search.
+const READERS_KEPT: usize = 8;
 
 /// The handle of the index file and its one writing connection.
 pub struct SearchIndex {
     path: PathBuf,
+    /// Reading connections that nobody uses now. They are closed before the writing one, which as the last one empties the log.
+    readers: Mutex<Vec<Open>>,
     writer: Mutex<Option<Open>>,
     paused: AtomicBool,
     rebuilding: AtomicBool,
@@ -111,7 +46,7 @@ pub struct SearchIndex {
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
-/// The writing connection and the file it was opened on.
+/// A connection and the file it was opened on.
 struct Open {
     connection: Connection,
     file: FileMark,
@@ -140,7 +75,7 @@ impl FileMark {
 }
 
 impl SearchIndex {
-    pub(super) fn new(directory: &Path, queue_wake: Arc<watch::Sender<u64>>) -> SearchIndex {
+    pub(in crate::store) fn new(directory: &Path, queue_wake: Arc<watch::Sender<u64>>) -> SearchIndex {
         SearchIndex {
             path: directory.join("search.db"),
             writer: Mutex::new(None),
@@ -149,14 +84,10 @@ impl SearchIndex {
             generation: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
             care: Mutex::new(IndexCare::Inspect),
+            readers: Mutex::default(),
             queue_wake,
             turn: tokio::sync::Mutex::new(()),
         }
-    }
-
-    /// The index file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Whether it can be asked now.
@@ -192,7 +123,7 @@ impl SearchIndex {
     }
 
     /// Stops (`Paused`) or starts asking and filling it.
-    pub(super) fn set_paused(&self, state: IndexState) {
+    pub(in crate::store) fn set_paused(&self, state: IndexState) {
         self.paused.store(state == IndexState::Paused, Ordering::SeqCst);
     }
 
@@ -202,7 +133,7 @@ impl SearchIndex {
     }
 
     /// Has the jobs make a new file in place of the present one, and wakes them.
-    pub(super) fn request_renewal(&self) {
+    pub(in crate::store) fn request_renewal(&self) {
         self.renew_later(self.generation());
     }
 
@@ -269,24 +200,49 @@ impl SearchIndex {
 
     fn open_existing(&self) -> Result<Connection, IndexFault> {
         let connection = connection::open_writer(&self.path)?;
-        connection.busy_timeout(LOCK_PATIENCE)?;
+        connection.busy_timeout(WRITER_PATIENCE)?;
         check_schema(&connection)?;
         Ok(connection)
     }
 
-    /// A connection that only reads, on an index that is whole.
-    pub(super) fn open_reader(&self) -> Result<Connection, IndexFault> {
-        self.look()?;
+    /// Asks an index that is whole, by a connection with the catalogue attached as `state`; both are read-only.
+    pub(super) fn with_reader<T>(&self, work: impl FnOnce(&Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
+        let file = self.look()?;
+        let kept = self.readers().pop();
+        let connection = match kept {
+            Some(open) if open.file == file => open.connection,
+            Some(_) | None => self.open_reader()?,
+        };
+        let value = work(&connection)?;
+        // After a fault the connection is closed, and so is one too many.
+        let mut readers = self.readers();
+        if readers.len() < READERS_KEPT {
+            readers.push(Open { connection, file });
+        }
+        Ok(value)
+    }
+
+    fn open_reader(&self) -> Result<Connection, IndexFault> {
         let connection = connection::open_reader(&self.path)?;
-        connection.busy_timeout(LOCK_PATIENCE)?;
+        connection.busy_timeout(READER_PATIENCE)?;
         check_schema(&connection)?;
-        if application_id(&connection)? == COMPLETE { Ok(connection) } else { Err(IndexFault::lost("it was never filled")) }
+        if application_id(&connection)? != COMPLETE {
+            return Err(IndexFault::Unavailable(Error::internal("asking the search index", "it is being filled")));
+        }
+        let state = self.path.with_file_name("state.db");
+        connection.execute("ATTACH DATABASE ?1 AS state", [format!("file:{}?mode=ro", uri_path(&state))])?;
+        Ok(connection)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<Open>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Throws the file away and makes a new, empty one that is not complete.
     pub(super) fn renew(&self) -> Result<(), IndexFault> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         *writer = None;
+        self.readers().clear();
         for suffix in ["", "-wal", "-shm"] {
             let mut name = self.path.clone().into_os_string();
             name.push(suffix);
@@ -297,8 +253,9 @@ impl SearchIndex {
             }
         }
         let mut connection = connection::open_writer(&self.path)?;
-        connection.busy_timeout(LOCK_PATIENCE)?;
+        connection.busy_timeout(WRITER_PATIENCE)?;
         migrate::migrate(&mut connection, migrate::SEARCH).map_err(IndexFault::Unavailable)?;
+        connection.execute("INSERT INTO rebuild (only_row, after, indexed) VALUES (1, '', 0)", [])?;
         connection.pragma_update(None, "application_id", FILLING)?;
         self.written_bytes.store(0, Ordering::SeqCst);
         *writer = Some(Open { connection, file: self.look()? });
@@ -306,28 +263,61 @@ impl SearchIndex {
         Ok(())
     }
 
-    /// Whether the file on disk is whole and holds every visible version. Blocks.
+    /// Whether the file on disk is whole and holds every visible version; false for one that is being filled. Blocks.
     ///
     /// # Errors
     /// When it cannot be used.
     pub fn inspect(&self) -> Result<bool, IndexFault> {
         self.with_writer(|connection| {
             connection.query_row("SELECT EXISTS (SELECT 1 FROM words), EXISTS (SELECT 1 FROM documents)", [], |_| Ok(()))?;
-            Ok(application_id(connection)? == COMPLETE)
+            match application_id(connection)? {
+                COMPLETE => Ok(true),
+                _ if rebuild_cursor(connection)?.is_some() => Ok(false),
+                _ => Err(IndexFault::lost("nothing says how far it was filled")),
+            }
         })
-    }
-
-    /// Writes into the file that it holds every visible version.
-    pub(super) fn set_complete(&self) -> Result<(), IndexFault> {
-        self.with_writer(|connection| Ok(connection.pragma_update(None, "application_id", COMPLETE)?))
     }
 
     /// How many versions it holds; `None` when it cannot say.
     pub(super) fn document_count(&self) -> Option<u64> {
         let connection = connection::open_reader(&self.path).ok()?;
-        connection.busy_timeout(LOCK_PATIENCE).ok()?;
-        connection.query_row("SELECT count(*) AS total FROM documents", [], |row| super::rows::unsigned(row, "total")).ok()
+        connection.busy_timeout(READER_PATIENCE).ok()?;
+        connection.query_row("SELECT count(*) AS total FROM documents", [], |row| rows::unsigned(row, "total")).ok()
     }
+
+    /// How many versions the rebuild under way has indexed; `None` when there is none or it cannot say.
+    pub(super) fn rebuilt_count(&self) -> Option<u64> {
+        let connection = connection::open_reader(&self.path).ok()?;
+        connection.busy_timeout(READER_PATIENCE).ok()?;
+        connection.query_row("SELECT indexed FROM rebuild", [], |row| rows::unsigned(row, "indexed")).ok()
+    }
+}
+
+/// The last version that the rebuild of this file has looked at; `None` when it is not being filled.
+pub(super) fn rebuild_cursor(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.prepare_cached("SELECT after FROM rebuild")?.query_row([], |row| row.get("after")).optional()
+}
+
+/// Says in the open transaction how far the rebuild has come.
+pub(super) fn set_rebuild_cursor(connection: &Connection, after: &str, indexed: usize) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE rebuild SET after = :after, indexed = indexed + :indexed WHERE only_row = 1")?
+        .execute(named_params! {":after": after, ":indexed": rows::stored(indexed as u64)})?;
+    Ok(())
+}
+
+/// Says in the open transaction that the file holds every visible version.
+pub(super) fn set_complete(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM rebuild WHERE only_row = 1", [])?;
+    connection.pragma_update(None, "application_id", COMPLETE)
+}
+
+/// Everything but these is percent-encoded in a file URI.
+const URI_PATH: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
+fn uri_path(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    percent_encoding::percent_encode(path.as_os_str().as_bytes(), URI_PATH).to_string()
 }
 
 fn check_schema(connection: &Connection) -> Result<(), IndexFault> {
@@ -344,5 +334,5 @@ fn application_id(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 #[cfg(test)]
-#[path = "search_index_tests.rs"]
+#[path = "index_tests.rs"]
 mod tests;

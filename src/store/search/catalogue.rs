@@ -1,0 +1,84 @@
+//! The answer without an index: by name alone, out of the catalogue. Invariant: it needs nothing but `state.db`, and shows what the
+//! readers' door lets through.
+
+use rusqlite::{Connection, named_params};
+
+use super::expression::Expression;
+use super::{Filter, HITS_LIMIT, Hit, More, Ranking, SearchPage, SearchQuery, sealed, shown};
+use crate::domain::access::{Permit, Read};
+use crate::domain::lifecycle::State;
+use crate::error::Result;
+use crate::store::{rows, versions};
+
+/// One page of versions whose package's name holds what was asked for.
+pub(super) fn page(connection: &Connection, permits: &[Permit<Read>], query: &SearchQuery, filter: &Filter) -> Result<SearchPage> {
+    let ranking = rank(connection, &Expression::read(&query.text), filter)?;
+    let mut statement = connection.prepare_cached("SELECT * FROM version_rows WHERE version_id = :id AND state = :visible")?;
+    let mut items = Vec::new();
+    for hit in ranking.hits.iter().skip(query.offset).take(query.limit) {
+        let parameters = named_params! {":id": hit.version_id.to_string(), ":visible": State::Published.as_str()};
+        for found in statement.query_map(parameters, |row| sealed(row, Vec::new()))? {
+            items.extend(shown(permits, found?));
+        }
+    }
+    Ok(SearchPage { items, total_count: ranking.hits.len() as u64, more: ranking.more, degraded: true })
+}
+
+fn rank(connection: &Connection, expression: &Expression, filter: &Filter) -> Result<Ranking> {
+    let (name, version) = match (&expression.name_of_version, &expression.version) {
+        (Some(name), Some(version)) => (name, version.as_str()),
+        (Some(_) | None, _) => (&expression.name, ""),
+    };
+    let packages = packages(connection, name, filter)?;
+    let mut more = if packages.len() > HITS_LIMIT { More::Perhaps } else { More::None };
+    let mut hits = Vec::new();
+    for package_id in packages.into_iter().take(HITS_LIMIT) {
+        let room = HITS_LIMIT - hits.len();
+        let mut found = newest(connection, package_id, version, room + 1)?;
+        if found.len() > room {
+            found.truncate(room);
+            more = More::Perhaps;
+        }
+        hits.append(&mut found);
+        if hits.len() == HITS_LIMIT {
+            break;
+        }
+    }
+    Ok(Ranking { hits, more })
+}
+
+/// Packages whose name holds this: the exact name first, then names that begin so, then the shortest.
+fn packages(connection: &Connection, name: &str, filter: &Filter) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT package_id, lower(name_key) AS plain, lower(ltrim(namespace_key, '@') || '/' || name_key) AS full FROM packages
+         WHERE repo_key IN (SELECT value FROM json_each(:repos)) AND (:type IS NULL OR package_type = :type)
+           AND (:namespace IS NULL OR lower(ltrim(namespace_key, '@')) = :namespace) AND instr(full, :name) > 0
+         ORDER BY plain <> :name AND full <> :name, substr(plain, 1, length(:name)) <> :name AND substr(full, 1, length(:name)) <> :name,
+                  length(plain), package_id DESC
+         LIMIT :limit",
+    )?;
+    let found = statement.query_map(
+        named_params! {
+            ":repos": filter.repos, ":type": filter.package_type, ":namespace": filter.namespace, ":name": name,
+            ":limit": rows::stored(HITS_LIMIT as u64 + 1),
+        },
+        |row| row.get("package_id"),
+    )?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The visible versions of a package that begin so, the highest by its ecosystem's rules first.
+fn newest(connection: &Connection, package_id: i64, version: &str, limit: usize) -> Result<Vec<Hit>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM version_rows
+         WHERE package_id = :package AND state = :visible AND substr(lower(version_key), 1, length(:version)) = :version
+         ORDER BY published_at DESC LIMIT :limit",
+    )?;
+    let parameters = named_params! {
+        ":package": package_id, ":visible": State::Published.as_str(), ":version": version, ":limit": rows::stored(limit as u64),
+    };
+    let found = statement.query_map(parameters, versions::version)?;
+    let mut found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.sort_by_cached_key(|version| std::cmp::Reverse((version.coordinates.sort_key(), version.published_at, version.id)));
+    Ok(found.into_iter().map(|version| Hit { version_id: version.id, text_id: None }).collect())
+}
