@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_rebuild_is_no_fault_and_shows_how_far_it_is() {
         let mut look = well();
-        look.search = json!({"state": "rebuilding", "documents": 50, "rebuild": {"enqueued": 50, "total": 200}});
+        look.search = json!({"state": "rebuilding", "documents": 50, "rebuild": {"indexed": 50, "total": 200}});
         assert_eq!(look.faults(), Vec::<String>::new());
         assert!(shown(&look).contains("rebuilding, 50 versions, rebuilt to 25 % (50 of 200 versions)"));
     }

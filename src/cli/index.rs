@@ -92,7 +92,8 @@ fn state(json: &Value) -> Cell {
 
 /// How far a rebuild has come, such as `43 % (4,300 of 10,000 versions)`; nothing when there is none.
 pub(super) fn progress(json: &Value) -> Option<String> {
-    let (done, total) = (count(json, "/rebuild/enqueued")?, count(json, "/rebuild/total")?);
+    let done = count(json, "/rebuild/indexed").or_else(|| count(json, "/rebuild/enqueued"))?;
+    let total = count(json, "/rebuild/total")?;
     // Versions that came in after the beginning are done as well.
     let percent = done.min(total).saturating_mul(100).checked_div(total).unwrap_or(100);
     Some(format!("{percent} % ({} of {} versions)", grouped(done.min(total)), grouped(total)))
@@ -136,13 +137,13 @@ mod tests {
 
     #[test]
     fn progress_is_a_percentage_that_never_passes_a_hundred() {
-        for (enqueued, total, shown) in [
+        for (indexed, total, shown) in [
             (0, 10_000, "0 % (0 of 10,000 versions)"),
             (4_350, 10_000, "43 % (4,350 of 10,000 versions)"),
             (12, 10, "100 % (10 of 10 versions)"),
             (0, 0, "100 % (0 of 0 versions)"),
         ] {
-            assert_eq!(progress(&json!({"rebuild": {"enqueued": enqueued, "total": total}})).unwrap(), shown);
+            assert_eq!(progress(&json!({"rebuild": {"indexed": indexed, "total": total}})).unwrap(), shown);
         }
         assert_eq!(progress(&json!({"rebuild": null})), None);
     }
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn an_index_is_being_rebuilt_when_the_server_says_either() {
         assert!(is_rebuilding(&json!({"state": "rebuilding"})));
-        assert!(is_rebuilding(&json!({"state": "paused", "rebuild": {"enqueued": 0, "total": 1}})));
+        assert!(is_rebuilding(&json!({"state": "paused", "rebuild": {"indexed": 0, "total": 1}})));
         assert!(!is_rebuilding(&json!({"state": "ready", "rebuild": null})));
         assert!(!is_rebuilding(&Value::Null));
     }

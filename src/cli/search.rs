@@ -57,8 +57,9 @@ pub(super) async fn run(session: Session, arguments: SearchArguments) -> Result<
         complain("the search index does not answer; these are names from the catalogue (artifortress index status tells why)");
     }
     let done = session.list(&found, "packages", &table)?;
+    let more = if truth(&found.first, "/hasMore") == Some(true) { "at least " } else { "" };
     match count(&found.first, "/totalCount") {
-        Some(total) if total > 0 && !session.is_json => session.screen.print(&format!("{} found", counted(total, "version")))?,
+        Some(total) if total > 0 && !session.is_json => session.screen.print(&format!("{more}{} found", counted(total, "version")))?,
         Some(_) | None => {}
     }
     Ok(done)
@@ -80,7 +81,7 @@ fn snippet(screen: &Screen, hit: &Value) -> Option<String> {
         .iter()
         .filter_map(|part| {
             let words = text(part, "/text")?;
-            Some(if truth(part, "/marked") == Some(true) { screen.paint(Style::Strong, &words) } else { words })
+            Some(if truth(part, "/matched") == Some(true) { screen.paint(Style::Strong, &words) } else { words })
         })
         .collect();
     (!shown.trim().is_empty()).then_some(shown)
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_hit_is_shown_as_far_as_it_is_understood() {
-        let hit = serde_json::json!({"packageNamespace": "@babel", "packageName": "core", "snippet": [{"text": "a "}, {"text": "compi\u{1b}ler", "marked": true}, {}, 7]});
+        let hit = serde_json::json!({"packageNamespace": "@babel", "packageName": "core", "snippet": [{"text": "a "}, {"text": "compi\u{1b}ler", "matched": true}, {}, 7]});
         assert_eq!(name(&hit).unwrap(), "@babel/core");
         assert_eq!(snippet(&Screen::of_nobody(), &hit).unwrap(), "a compi\u{fffd}ler");
         assert_eq!((name(&Value::Null), snippet(&Screen::of_nobody(), &Value::Null)), (None, None));
