@@ -5,6 +5,7 @@ mod authorization;
 mod bad_input;
 mod bad_upload;
 mod clients;
+mod command_line;
 mod crash;
 mod gate;
 mod leaks;

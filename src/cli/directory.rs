@@ -1,17 +1,26 @@
-//! The data directory. Invariant: one daemon per directory, held by a lock on `<data>/lock` as long as the process lives.
+//! The data directory. Invariant: one daemon per directory, held by a lock on `<data>/lock` as long as the process lives; the file tells
+//! clients on this machine the process and, while it serves, its addresses, a line each.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::error::{Code, Error, Result};
 
+/// The name of the lock in the data directory.
+const LOCK: &str = "lock";
+/// More than a process and any sensible number of addresses take.
+const LOCK_LIMIT_BYTES: u64 = 64 << 10;
+
 /// A directory that this process alone serves.
 pub(super) struct DataDirectory {
-    _lock: Flock<std::fs::File>,
+    lock: Flock<std::fs::File>,
 }
 
 impl DataDirectory {
@@ -22,11 +31,10 @@ impl DataDirectory {
     pub(super) fn open(path: &Path) -> Result<DataDirectory> {
         let failed = |cause: std::io::Error| Error::internal(format!("opening the data directory {}", path.display()), cause);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let lock_path = path.join("lock");
-        let mut file =
+        let lock_path = path.join(LOCK);
+        let file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(failed)?;
-        let mut holder = String::new();
-        file.read_to_string(&mut holder).map_err(failed)?;
+        let holder = Holder::of(&file).map_err(failed)?;
         let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
             if errno != Errno::EWOULDBLOCK {
                 return failed(errno.into());
@@ -35,14 +43,75 @@ impl DataDirectory {
                 Code::Unavailable,
                 format!(
                     "another artifortress (process {}) serves {}; stop it first, or give this one another --data-dir",
-                    holder.trim(),
+                    holder.process.map_or_else(|| "unknown".to_owned(), |process| process.to_string()),
                     path.display()
                 ),
             )
         })?;
         lock.set_len(0).map_err(failed)?;
+        lock.rewind().map_err(failed)?;
         writeln!(*lock, "{}", std::process::id()).map_err(failed)?;
-        Ok(DataDirectory { _lock: lock })
+        Ok(DataDirectory { lock })
+    }
+
+    /// Writes where this process can be reached, for clients on this machine.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn announce(&mut self, bound: &[SocketAddr]) -> Result<()> {
+        let lines: String = bound.iter().map(|address| format!("http://{}\n", reachable(*address))).collect();
+        self.lock.write_all(lines.as_bytes()).map_err(|cause| Error::internal("writing the addresses into the lock", cause))
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // A clean end leaves no address behind; what a crash leaves is found out by its process.
+        drop(self.lock.set_len(0));
+    }
+}
+
+/// An address to connect to: one that means every interface becomes loopback.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), bound.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), bound.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => bound,
+    }
+}
+
+/// Who serves a directory, or did when it last ended without notice.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The process that wrote the lock.
+    pub(super) process: Option<i32>,
+    /// Where it can be reached, such as `http://127.0.0.1:8466`.
+    pub(super) addresses: Vec<String>,
+}
+
+impl Holder {
+    /// Reads the lock of a directory, without touching it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub(super) fn read(directory: &Path) -> std::io::Result<Holder> {
+        Holder::of(&std::fs::File::open(directory.join(LOCK))?)
+    }
+
+    fn of(file: &std::fs::File) -> std::io::Result<Holder> {
+        let mut bytes = Vec::new();
+        file.take(LOCK_LIMIT_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.lines().map(str::trim);
+        Ok(Holder {
+            process: lines.next().and_then(|line| line.parse().ok()).filter(|process| *process > 0),
+            addresses: lines.filter(|line| line.starts_with("http://")).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether its process has surely ended: what it left must not be connected to, since somebody else may listen there now.
+    pub(super) fn is_gone(&self) -> bool {
+        self.process.is_none_or(|process| kill(Pid::from_raw(process), None) == Err(Errno::ESRCH))
     }
 }
 
@@ -58,5 +127,41 @@ mod tests {
         assert!(error.message().contains("another artifortress (process"), "{error}");
         drop(first);
         assert!(DataDirectory::open(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn clients_find_the_process_and_its_addresses_until_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Holder::read(directory.path()).is_err());
+        let mut first = DataDirectory::open(directory.path()).unwrap();
+        assert_eq!(Holder::read(directory.path()).unwrap().addresses, Vec::<String>::new());
+        let bound = ["127.0.0.1:8466", "0.0.0.0:1", "[::]:2", "[::1]:3", "192.0.2.7:4"].map(|text| text.parse().unwrap());
+        first.announce(&bound).unwrap();
+        let holder = Holder::read(directory.path()).unwrap();
+        assert_eq!(holder.process, i32::try_from(std::process::id()).ok());
+        assert!(!holder.is_gone());
+        let expected = ["http://127.0.0.1:8466", "http://127.0.0.1:1", "http://[::1]:2", "http://[::1]:3", "http://192.0.2.7:4"];
+        assert_eq!(holder.addresses, expected);
+        let error = DataDirectory::open(directory.path()).err().unwrap();
+        assert!(error.message().contains(&format!("(process {})", std::process::id())), "{error}");
+        drop(first);
+        assert_eq!(Holder::read(directory.path()).unwrap(), Holder::default());
+    }
+
+    #[test]
+    fn what_a_crash_left_is_overwritten_and_a_damaged_lock_is_nobodys() {
+        let directory = tempfile::tempdir().unwrap();
+        for left in ["4194305\nhttp://127.0.0.1:1\n", "no number\nfile:///etc\n", "-1\n", "\u{0}\n\n\n"] {
+            std::fs::write(directory.path().join(LOCK), left).unwrap();
+            let holder = Holder::read(directory.path()).unwrap();
+            assert!(holder.is_gone(), "{left:?}");
+            assert!(holder.addresses.len() <= 1 && !holder.addresses.iter().any(|address| address.starts_with("file")), "{left:?}");
+            let mut held = DataDirectory::open(directory.path()).unwrap();
+            held.announce(&["127.0.0.1:5".parse().unwrap()]).unwrap();
+            assert_eq!(
+                std::fs::read_to_string(directory.path().join(LOCK)).unwrap(),
+                format!("{}\nhttp://127.0.0.1:5\n", std::process::id())
+            );
+        }
     }
 }

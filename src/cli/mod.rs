@@ -5,14 +5,32 @@
 //! 1. a variant of `Command` with its arguments and help;
 //! 2. a file with its function, which returns an `ExitCode`;
 //! 3. its line in `run`, in the README, and a test that types it.
+//!
+//! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
+mod client;
+mod connection;
 mod directory;
+mod failure;
+mod fields;
+mod health;
+mod index;
+mod jobs;
+mod outbox;
+mod pages;
+mod search;
 mod serve;
+mod session;
+mod status;
+mod table;
+mod terminal;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use connection::ServerFlags;
 
 use crate::config::{Config, Flags};
 use crate::error::Code;
@@ -36,6 +54,41 @@ enum Command {
         /// Read the settings, report every fault, and exit.
         #[arg(long)]
         check: bool,
+    },
+    /// Show how the running server is: what is wrong first, then what waits.
+    Status {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: status::StatusArguments,
+    },
+    /// List, retry and cancel background jobs of the running server.
+    Jobs {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: jobs::JobsCommand,
+    },
+    /// List and retry events that the running server has to act on.
+    Outbox {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: outbox::OutboxCommand,
+    },
+    /// Find packages on the running server.
+    Search {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: search::SearchArguments,
+    },
+    /// Run the search index of the running server.
+    Index {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: index::IndexCommand,
     },
     /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
     Verify {
@@ -74,6 +127,15 @@ pub fn run() -> ExitCode {
     };
     let base = arguments.flags;
     match arguments.command {
+        Some(Command::Status { server, arguments }) => {
+            session::run(server.after(&base), async |session| status::run(session, arguments).await)
+        }
+        Some(Command::Jobs { server, command }) => session::run(server.after(&base), async |session| jobs::run(session, command).await),
+        Some(Command::Outbox { server, command }) => session::run(server.after(&base), async |session| outbox::run(session, command).await),
+        Some(Command::Search { server, arguments }) => {
+            session::run(server.after(&base), async |session| search::run(session, arguments).await)
+        }
+        Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),

@@ -82,7 +82,7 @@ fn allow_open_files(max_connections: usize) {
 
 async fn run(config: Config) -> Result<()> {
     let stop = StopSignals::listen()?;
-    let _directory = DataDirectory::open(&config.data_dir)?;
+    let mut directory = DataDirectory::open(&config.data_dir)?;
     let listeners = bind(&config.listen).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = StoreOptions {
@@ -101,6 +101,7 @@ async fn run(config: Config) -> Result<()> {
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
     let router = Arc::new(Router::new(app, routes::table())?);
     let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+    directory.announce(&bound)?;
     greet(&bound, &data_dir, &token_file, first.as_ref());
     let drained = Server::new(router, listeners).run(stop.wait(drain_timeout_ms)).await;
     if drained.cut > 0 {

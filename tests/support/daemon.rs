@@ -108,7 +108,14 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    /// The same while others still hold it.
+    /// Tells it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// The same as `kill` while others still hold it.
     pub fn signal_kill(&self) {
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -117,6 +124,13 @@ impl Daemon {
     /// Everything it has logged so far, by all daemons on this directory.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("test.log")).unwrap()
+    }
+
+    /// The program with these arguments, as a user types them; its data directory is the one under `directory`.
+    pub fn command(directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.args(arguments).env("ARTIFORTRESS_DATA_DIR", directory.join("data")).env_remove("NO_COLOR");
+        command
     }
 
     /// Runs `artifortress` with these arguments on the data directory under `directory`.

@@ -1,0 +1,260 @@
+//! Which server to ask, and with which token. Invariant: a token comes from a file, never from the command line, and the data
+//! directory's own token goes to this machine only, to a process that serves the directory or to an address a person gave.
+
+use std::io::{ErrorKind, Read as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use super::directory::Holder;
+use super::failure::Failure;
+use crate::config::{Config, Flags};
+
+/// A file longer than this holds no token.
+const TOKEN_LIMIT_BYTES: u64 = 4096;
+
+/// The flags of every command that asks a running server.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ServerFlags {
+    /// Ask the server at this address; by default the one that serves the data directory.
+    #[arg(long, value_name = "URL", global = true)]
+    server: Option<String>,
+    /// Use the token in this file; by default the data directory's, for a server on this machine only.
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+    /// Print the server's JSON instead of text for people.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Read settings from this TOML file.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data directory whose server is asked.
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl ServerFlags {
+    /// Those given before the command count where those after it are silent.
+    pub(super) fn after(mut self, base: &Flags) -> ServerFlags {
+        self.config = self.config.or_else(|| base.config.clone());
+        self.data_dir = self.data_dir.or_else(|| base.data_dir.clone());
+        self
+    }
+
+    fn settings(&self) -> Result<Config, Failure> {
+        let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
+        Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))
+    }
+}
+
+/// A server to ask.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Its address, without a slash at the end.
+    pub(super) url: Url,
+    /// Whether it is on this machine.
+    pub(super) is_local: bool,
+    /// What to show it, or why there is nothing to show.
+    pub(super) token: Result<Token, String>,
+    /// What to do when nobody answers there.
+    pub(super) advice: String,
+}
+
+/// A token and where it came from.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// `Bearer …`, marked as a secret.
+    pub(super) header: HeaderValue,
+    /// The file.
+    pub(super) file: PathBuf,
+}
+
+impl Connection {
+    /// Finds the server and the token that these flags ask for.
+    ///
+    /// # Errors
+    /// When no server runs on the data directory, or a file cannot be read.
+    pub(super) fn find(flags: &ServerFlags) -> Result<Connection, Failure> {
+        let given = flags.token_file.as_deref().map(|file| read_token(file).map_err(Failure::Failed)).transpose()?;
+        let (url, directory, advice) = match &flags.server {
+            Some(server) => {
+                let url = read_server(server).map_err(Failure::Usage)?;
+                let advice = "check the address given with --server, and that the server runs".to_owned();
+                (url, None, advice)
+            }
+            None => {
+                let settings = flags.settings()?;
+                let (url, advice) = serving(&settings.data_dir)?;
+                (url, Some(settings), advice)
+            }
+        };
+        let is_local = is_local(&url);
+        let token = match (given, directory) {
+            (Some(token), _) => Ok(token),
+            (None, Some(settings)) => token_of(&settings),
+            (None, None) if is_local => {
+                flags.settings().and_then(|settings| token_of(&settings).map_err(Failure::Failed)).map_err(|failure| failure.to_string())
+            }
+            (None, None) => Err("a token is sent to another machine only when --token-file names its file".to_owned()),
+        };
+        Ok(Connection { url, is_local, token, advice })
+    }
+}
+
+/// The address of the process that serves a directory.
+fn serving(directory: &Path) -> Result<(Url, String), Failure> {
+    let shown = directory.display();
+    let start = format!("start one with: artifortress serve --data-dir {shown}; or name another with --server or --data-dir");
+    let holder = Holder::read(directory).map_err(|cause| {
+        Failure::Failed(if cause.kind() == ErrorKind::NotFound {
+            format!("no server has been started on {shown}; {start}")
+        } else {
+            format!(
+                "cannot read in {shown} where its server is ({}); run this as the user whom the server runs as, or give --server and --token-file",
+                because(&cause)
+            )
+        })
+    })?;
+    if holder.is_gone() {
+        return Err(Failure::Failed(format!("no server runs on {shown}; {start}")));
+    }
+    let urls: Vec<Url> = holder.addresses.iter().filter_map(|address| read_server(address).ok()).collect();
+    let Some(url) = urls.iter().find(|url| is_local(url)).or(urls.first()) else {
+        return Err(Failure::Failed(format!("the server of {shown} does not listen yet; try again in a moment, or give --server")));
+    };
+    let process = holder.process.map_or_else(String::new, |process| format!(" by process {process}"));
+    Ok((url.clone(), format!("the address was left in {shown}{process}; {start}")))
+}
+
+/// An address as a person writes it.
+fn read_server(text: &str) -> Result<Url, String> {
+    let example = "write it like http://127.0.0.1:8466";
+    let mut url = Url::parse(text).map_err(|cause| format!("--server is no address ({cause}); {example}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("--server is no address of http or https; {example}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "--server has credentials in it, which every process of this machine can see; give --token-file FILE instead".to_owned()
+        );
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("--server has more than an address; {example}"));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// The first administrator's token: the file the settings name, else the one the first start wrote.
+fn token_of(settings: &Config) -> Result<Token, String> {
+    match &settings.bootstrap_token_file {
+        Some(file) => read_token(file),
+        None => read_token(&settings.data_dir.join("admin-token")),
+    }
+}
+
+fn read_token(file: &Path) -> Result<Token, String> {
+    let shown = file.display();
+    let read = || {
+        let mut text = String::new();
+        std::fs::File::open(file)?.take(TOKEN_LIMIT_BYTES + 1).read_to_string(&mut text)?;
+        Ok::<String, std::io::Error>(text)
+    };
+    let text = read().map_err(|cause| format!("cannot read the token file {shown} ({}); give --token-file FILE", because(&cause)))?;
+    let secret = text.trim();
+    let is_token = !secret.is_empty() && text.len() as u64 <= TOKEN_LIMIT_BYTES && secret.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {secret}")).ok()).flatten();
+    let mut header = header.ok_or_else(|| format!("the file {shown} holds no token; it should hold one line that begins with aft_"))?;
+    header.set_sensitive(true);
+    Ok(Token { header, file: file.to_owned() })
+}
+
+/// A fault of a file, without the operating system's numbers.
+fn because(cause: &std::io::Error) -> String {
+    let known = [
+        (ErrorKind::NotFound, "there is no such file"),
+        (ErrorKind::PermissionDenied, "permission denied"),
+        (ErrorKind::IsADirectory, "it is a directory"),
+        (ErrorKind::InvalidData, "it is no text"),
+    ];
+    known.iter().find(|(kind, _)| *kind == cause.kind()).map_or_else(|| cause.to_string(), |(_, words)| (*words).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_people_write_it_and_what_is_none_is_explained_without_its_credentials() {
+        for (text, read) in [
+            ("http://127.0.0.1:8466", "http://127.0.0.1:8466/"),
+            ("http://127.0.0.1:8466/", "http://127.0.0.1:8466/"),
+            ("https://packages.example/registry/", "https://packages.example/registry"),
+            ("http://[::1]:1", "http://[::1]:1/"),
+        ] {
+            assert_eq!(read_server(text).unwrap().as_str(), read);
+        }
+        for text in ["", "127.0.0.1:8466", "localhost:8466", "ftp://x", "http://", "file:///x", "http://x?y=1", "http://x#y", "unix:/x"] {
+            assert!(read_server(text).unwrap_err().contains("http://127.0.0.1:8466"), "{text}");
+        }
+        let refused = read_server("http://_:aft_secret@127.0.0.1:1").unwrap_err();
+        assert!(refused.contains("--token-file") && !refused.contains("secret"), "{refused}");
+    }
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for local in [
+            "http://127.0.0.1:1",
+            "http://127.9.9.9",
+            "http://[::1]:1",
+            "http://localhost",
+            "https://LOCALHOST:2",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_local(&read_server(local).unwrap()), "{local}");
+        }
+        for other in ["http://192.0.2.1", "http://localhost.example", "http://[2001:db8::1]", "http://127.0.0.1.example"] {
+            assert!(!is_local(&read_server(other).unwrap()), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_directorys_token_is_not_sent_to_another_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("admin-token"), "aft_secret\n").unwrap();
+        let asked = |server: &str| {
+            let flags =
+                ServerFlags { server: Some(server.to_owned()), data_dir: Some(directory.path().to_owned()), ..ServerFlags::default() };
+            Connection::find(&flags).unwrap()
+        };
+        assert!(asked("http://127.0.0.1:1").token.is_ok());
+        let refused = asked("http://packages.example").token.unwrap_err();
+        assert!(refused.contains("--token-file"), "{refused}");
+    }
+
+    #[test]
+    fn a_token_is_a_line_of_a_file_and_is_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        assert!(read_token(&file).unwrap_err().contains("no such file"));
+        for (content, is_token) in
+            [("aft_secret\n", true), ("  aft_secret", true), ("", false), ("\n", false), ("two words", false), ("a\u{1b}b", false)]
+        {
+            std::fs::write(&file, content).unwrap();
+            let read = read_token(&file);
+            assert_eq!(read.is_ok(), is_token, "{content:?}");
+            assert!(!format!("{read:?}").contains("secret"), "{read:?}");
+        }
+        std::fs::write(&file, "a".repeat(5000)).unwrap();
+        assert!(read_token(&file).is_err());
+    }
+}
