@@ -39,8 +39,34 @@ impl Answer {
 impl Daemon {
     /// Starts it on a data directory, at a port that is free; further settings come as `ARTIFORTRESS_…` variables.
     pub fn start(directory: &Path, settings: &[(&str, &str)]) -> Daemon {
+        Daemon::start_by(program(), directory, settings)
+    }
+
+    /// Starts it as a user who is not root and cannot do what file permissions forbid, whoever runs the tests. The directory is his.
+    pub fn start_unprivileged(directory: &Path) -> Daemon {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        use std::os::unix::process::CommandExt as _;
+        if !nix::unistd::Uid::effective().is_root() {
+            return Daemon::start(directory, &[]);
+        }
+        const NOBODY: u32 = 65_534;
+        // The build directory may lie where he cannot go.
+        let copy = directory.join("artifortress");
+        if !copy.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_artifortress"), &copy).unwrap();
+            std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::create_dir(directory.join("data")).unwrap();
+            chown(directory.join("data"), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let mut program = Command::new(copy);
+        program.uid(NOBODY).gid(NOBODY).current_dir("/");
+        Daemon::start_by(program, directory, &[])
+    }
+
+    fn start_by(mut program: Command, directory: &Path, settings: &[(&str, &str)]) -> Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("test.log")).unwrap();
-        let mut child = program()
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.join("data"))
             .envs(settings.iter().copied())
