@@ -22,3 +22,5 @@ mod support;
 mod tidy;
 mod visibility;
 mod visibility_pypi;
+mod webhook_rights;
+mod webhooks;

@@ -17,8 +17,8 @@ use crate::domain::webhook::DeliveryOutcome;
 use crate::error::Result;
 use crate::hop;
 use crate::store::{Attempt, LeasedJob, Outcome, Sendable, Store};
-use sender::Clients;
 pub(super) use sender::Sender;
+use sender::{CONNECT_FAILED, Clients, TIMED_OUT};
 
 /// The job names no delivery, or its row cannot be read.
 const MALFORMED_SUBJECT: &str = "malformed_subject";
@@ -128,7 +128,8 @@ async fn send_all(tools: &Tools, clients: &Clients, mut waiting: VecDeque<Turn>,
     }
 }
 
-/// Whether a receiver gave no answer at all, so that the next request to it would only wait too.
+/// Whether a receiver cannot be reached or says nothing, so that the next request to it would only wait too. What is refused before
+/// a connection is made says nothing of the receiver.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Silence {
     Yes,
@@ -137,7 +138,7 @@ enum Silence {
 
 async fn send(tools: &Tools, clients: &Clients, delivery: &Sendable) -> (Outcome, Silence) {
     let attempt = tools.sender.send(clients, delivery, tools.store.clock().now()).await;
-    let silence = if attempt.status.is_none() && attempt.error.is_some() { Silence::Yes } else { Silence::No };
+    let silence = if matches!(attempt.error.as_deref(), Some(TIMED_OUT | CONNECT_FAILED)) { Silence::Yes } else { Silence::No };
     let outcome = outcome_of(&attempt);
     if attempt.status == Some(GONE) {
         switch_off(&tools.store, delivery).await;

@@ -5,6 +5,7 @@
 mod daemon;
 mod engine;
 mod pypi;
+mod receiver;
 mod steps;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use serde_json::Value;
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
+pub use receiver::{Answer, Received, Receiver};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
 
 /// When every test begins.

@@ -25,6 +25,11 @@ const READ_LIMIT_BYTES: usize = 4096;
 /// Characters of an answer that are kept.
 const KEPT_CHARS: usize = 1024;
 
+/// The receiver did not answer in time.
+pub(super) const TIMED_OUT: &str = "timed_out";
+/// The receiver cannot be reached.
+pub(super) const CONNECT_FAILED: &str = "connect_failed";
+
 /// Sends requests to webhooks.
 pub(in crate::jobs) struct Sender {
     settings: Webhooks,
@@ -117,7 +122,7 @@ impl Sender {
         let started = deadline_after_ms(0);
         let deadline = deadline_after_ms(self.settings.timeout_ms);
         let answered = timeout_at(deadline, self.follow(clients, delivery, now)).await;
-        let (status, error, response) = match answered.unwrap_or_else(|_| Err("timed_out".into())) {
+        let (status, error, response) = match answered.unwrap_or_else(|_| Err(TIMED_OUT.into())) {
             Ok(answer) => {
                 let status = answer.status();
                 let text = beginning(answer, deadline).await;
@@ -207,9 +212,9 @@ fn code_of(error: &reqwest::Error) -> &'static str {
     } else if is(is_tls) {
         "tls_failed"
     } else if error.is_timeout() {
-        "timed_out"
+        TIMED_OUT
     } else if error.is_connect() {
-        "connect_failed"
+        CONNECT_FAILED
     } else {
         "no_answer"
     }
