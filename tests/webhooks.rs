@@ -169,7 +169,7 @@ async fn after_the_last_attempt_a_delivery_is_dead_and_can_be_retried_and_redeli
     app.run_jobs().await;
     let mut sent = receiver.take()[0].json();
     let mut before = first[0].json();
-    assert_eq!(sent["id"], anew["deliveryId"]);
+    assert_eq!((&sent["id"], &history(&app, &hook).await[0]["jobId"]), (&anew["deliveryId"], &anew["jobId"]));
     assert_ne!(sent["id"], before["id"]);
     sent["id"] = json!(null);
     before["id"] = json!(null);
@@ -343,9 +343,7 @@ async fn a_malformed_event_or_a_closed_port_holds_no_neighbour_back() {
     app.run_jobs().await;
     assert_eq!(codes(&only(&app, &broken).await), ["connect_failed"]);
     assert_eq!(codes(&only(&app, &unknown).await), ["name_unknown"]);
-    // It hears no request, so it may hang up or wait.
-    let code = codes(&only(&app, &secure).await).remove(0);
-    assert!(["tls_failed", "timed_out", "connect_failed"].contains(&code.as_str()), "{code}");
+    assert_eq!(codes(&only(&app, &secure).await), ["tls_failed"]);
     assert_eq!(only(&app, &fine).await["state"], "delivered");
     for hook in [broken, secure, unknown] {
         app.call("DELETE", &hook).token(&app.admin).send().await.expect(204);

@@ -356,7 +356,8 @@ impl Write<'_> {
     fn send(&self, delivery: DeliveryRow, max_attempts: u32) -> Result<DeliveryRow> {
         insert(self.connection(), &delivery)?;
         let job = NewJob { kind: JobKind::Webhook, subject_id: &delivery.id.to_string(), expectation: None, max_attempts };
-        enqueue(self.connection(), self.uuid(), self.now(), &job)?;
-        Ok(delivery)
+        let job_id = self.uuid();
+        enqueue(self.connection(), job_id, self.now(), &job)?;
+        Ok(DeliveryRow { job_id: Some(JobId::new(job_id)), ..delivery })
     }
 }

@@ -9,6 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
+/// How a client begins that speaks TLS; no receiver here does.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// What to answer a request.
 #[derive(Debug, Clone)]
 pub enum Answer {
@@ -132,6 +135,10 @@ fn read(stream: &mut TcpStream) -> Option<Received> {
         let mut part = [0; 4096];
         let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
         bytes.extend_from_slice(&part[..count]);
+        if bytes[0] == TLS_HANDSHAKE {
+            let _sent = stream.write_all(b"HTTP/1.1 400 Said\r\n\r\n");
+            return None;
+        }
     };
     let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();
     let mut lines = head.lines();

@@ -229,8 +229,8 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
     })
 }
 
-/// Whether a cause is of TLS; inside an I/O error it is no source but its content.
+/// Whether a cause is of TLS. Inside I/O errors, of which there may be several around each other, it is no source but their content.
 fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
     let content = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    cause.is::<rustls::Error>() || content.is_some_and(|content| content.is::<rustls::Error>())
+    cause.is::<rustls::Error>() || content.is_some_and(|content| is_tls(content))
 }
