@@ -1,11 +1,12 @@
-//! Who manages webhooks, what they may be, and where their secrets show. Invariant: a repo's webhooks are its administrators' alone,
-//! and a secret is seen once by whoever made it.
+//! Who manages webhooks, what they may be, where their secrets show, and who sends for whom. Invariant: a repo's webhooks are its
+//! administrators' alone, a secret is seen once by whoever made it, and a delivery outlives the worker that held it.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use artifortress::jobs::{JobSettings, Jobs};
+use artifortress::store::JobKind;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Package, Received, Receiver, TestApp, items, text};
@@ -135,6 +136,23 @@ async fn a_running_daemon_is_woken_by_a_test_call_and_by_a_publish() {
     jobs.stop().await;
     let kinds: Vec<&str> = heard.iter().map(|request| request.header("x-artifortress-event")).collect();
     assert_eq!(kinds, ["ping", "version.published"]);
+}
+
+#[tokio::test]
+async fn a_delivery_whose_worker_died_is_sent_by_the_next_one() {
+    let app = TestApp::with(|config| config.webhooks.allow_private_addresses = true).await;
+    let receiver = Receiver::start();
+    let made = create(&app, &app.admin, "/v1/admin/webhooks", json!({"url": receiver.url("/")})).await;
+    app.post(&app.admin, &format!("/v1/admin/webhooks/{}/test", text(&made, "webhookId")), json!({})).await.expect(202);
+    let limits = JobSettings::default().limits;
+    let claimed = app.store.bookkeep(move |books| books.claim(&[JobKind::Webhook], &limits)).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    app.run_jobs().await;
+    assert!(receiver.take().is_empty(), "it is sent although a worker holds it");
+    app.clock.advance_ms(limits.lease_ms);
+    app.run_jobs().await;
+    assert_eq!(receiver.take().len(), 1);
+    assert_eq!(app.ask("SELECT attempts || ' ' || state FROM jobs WHERE kind = 'webhook'"), ["2 completed"]);
 }
 
 /// Keeps what is logged.

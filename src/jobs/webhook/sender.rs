@@ -234,3 +234,17 @@ fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
     let content = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || content.is_some_and(|content| is_tls(content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_and_its_last_attempt_end_within_two_thirds_of_the_lease() {
+        for (timeout_ms, lease_ms) in [(10_000, 300_000), (60_000, 30_000), (60_000, 1_000), (100, 1)] {
+            let sender = Sender::new(Webhooks { timeout_ms, ..Webhooks::default() }, lease_ms);
+            let longest_ms = sender.window_ms + sender.settings().timeout_ms;
+            assert!(longest_ms <= (u64::try_from(lease_ms).unwrap() * 2 / 3).max(2), "{timeout_ms} {lease_ms}: {longest_ms}");
+        }
+    }
+}
