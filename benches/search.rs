@@ -1,6 +1,14 @@
 //! What the search index costs: filling it anew, and asking it, at growing numbers of versions. Prints one JSON object a line, each
 //! figure with its spread. Invariant: the index is filled and asked as the server does it; only the catalogue is written by hand, since
 //! publishing a million versions would take longer than what is measured.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a measurement stops at the first failure, and speaks"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,8 +89,8 @@ async fn measure(directory: &Path, corpus: &Corpus, versions: usize) {
     let (store, permit) = instance(directory).await;
     stock(directory, corpus, versions);
     let began = Instant::now();
-    store.begin_rebuild(store.search_index().generation()).await.ok().expect("an empty index");
-    while store.step_rebuild().await.ok().expect("a piece of the rebuild") != RebuildStep::Completed {}
+    store.begin_rebuild(store.search_index().generation()).await.expect("an empty index");
+    while store.step_rebuild().await.expect("a piece of the rebuild") != RebuildStep::Completed {}
     let seconds = began.elapsed().as_secs_f64();
     report(&format!("search: rebuild of {versions} versions"), "docs/s", &[count(versions) / seconds], "");
     let bytes: u64 =
@@ -134,7 +142,6 @@ fn ask(store: &Store, permit: &Permit<Read>, text: &str) -> (f64, u64) {
     (elapsed, page.total_count)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
 fn count(number: usize) -> f64 {
     number as f64
 }

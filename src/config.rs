@@ -3,6 +3,7 @@
 
 mod listen;
 mod reader;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use listen::{DEFAULT_LISTEN, read_listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use webhooks::Webhooks;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "ARTIFORTRESS_";
@@ -138,6 +140,8 @@ pub struct Config {
     pub uploads: Uploads,
     /// Credentials.
     pub tokens: Tokens,
+    /// How others are told.
+    pub webhooks: Webhooks,
     /// The log.
     pub log: Log,
 }
@@ -227,6 +231,7 @@ impl Config {
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
+            webhooks: Webhooks::read(&mut reader),
             log: Log::read(&mut reader),
         };
         reader.end().map(|()| config)
@@ -245,6 +250,7 @@ impl Config {
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             tokens: Tokens::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
         }
     }

@@ -62,6 +62,16 @@ const HOT: &[(&str, &str)] = &[
         "jobs USING INDEX jobs_due (kind=? AND due_at<?)",
     ),
     ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
+    ("SELECT webhook_id FROM webhooks WHERE repo_key IN ('', :repo)", "webhooks USING INDEX webhooks_by_repo (repo_key=?)"),
+    ("FROM deliveries JOIN webhooks USING (webhook_id) WHERE delivery_id = :id", "deliveries USING PRIMARY KEY (delivery_id=?)"),
+    (
+        "FROM deliveries LEFT JOIN jobs ON jobs.kind = 'webhook'",
+        "deliveries USING INDEX deliveries_by_webhook (webhook_id=? AND delivery_id<?)",
+    ),
+    (
+        "DELETE FROM deliveries WHERE delivery_id IN ( SELECT delivery_id FROM deliveries INDEXED BY deliveries_by_age",
+        "deliveries USING COVERING INDEX deliveries_by_age (created_at<?)",
+    ),
     ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),
     (
         "AND version_key = :version AND distribution = :distribution",

@@ -14,6 +14,7 @@ use artifortress::domain::quarantine::{Ballot, QuarantineStatus};
 use artifortress::domain::repo::RepoKind;
 use artifortress::domain::time::Time;
 use artifortress::domain::version::Protection;
+use artifortress::domain::webhook::DeliveryOutcome;
 use artifortress::error::Result;
 use artifortress::store::{Expectation, JobKind, JobState, OutboxState, Store, StoreOptions, UploadState};
 use rusqlite::{Connection, params};
@@ -80,6 +81,7 @@ fn enums() -> BTreeMap<&'static str, Vec<String>> {
         ("evaluations.decision_source", texts(DecisionSource::ALL)),
         ("outbox.kind", texts(OutboxKind::ALL)),
         ("outbox.state", texts(OutboxState::ALL)),
+        ("deliveries.outcome", texts(DeliveryOutcome::ALL)),
         ("jobs.kind", texts(JobKind::ALL)),
         ("jobs.expectation", texts(Expectation::ALL)),
         ("jobs.state", texts(JobState::ALL)),

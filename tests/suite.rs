@@ -25,3 +25,5 @@ mod support;
 mod tidy;
 mod visibility;
 mod visibility_pypi;
+mod webhook_rights;
+mod webhooks;

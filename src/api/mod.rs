@@ -22,6 +22,7 @@ mod tokens;
 mod uploads;
 mod version_wire;
 mod versions;
+mod webhooks;
 pub mod wire;
 
 use crate::app::App;
@@ -43,6 +44,7 @@ pub fn routes() -> Routes<App> {
         .join(evaluations::routes())
         .join(quarantine::routes())
         .join(search::routes())
+        .join(webhooks::routes())
         .join(audit::routes())
         .join(operations::routes())
 }

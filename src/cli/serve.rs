@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Listen};
 use crate::error::{Error, Result};
 use crate::http::{Router, Server};
-use crate::jobs::Jobs;
+use crate::jobs::{JobSettings, Jobs};
 use crate::policy::CedarEngine;
 use crate::store::{Store, StoreOptions};
 use crate::{logging, routes};
@@ -95,7 +95,7 @@ async fn run(config: Config) -> Result<()> {
     let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
     let token_file = config.bootstrap_token_file.as_deref();
     let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;
-    let jobs = Jobs::start(Arc::clone(&store), blobs.clone(), job_settings(&config));
+    let jobs = Jobs::start(Arc::clone(&store), blobs.clone(), JobSettings::of(&config));
     let (data_dir, drain_timeout_ms) = (config.data_dir.clone(), config.http.drain_timeout_ms);
     let token_file = token_file.map_or_else(|| data_dir.join("admin-token"), Path::to_owned);
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
@@ -110,19 +110,6 @@ async fn run(config: Config) -> Result<()> {
     jobs.stop().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-fn job_settings(config: &Config) -> crate::jobs::JobSettings {
-    let jobs = &config.jobs;
-    crate::jobs::JobSettings {
-        workers: jobs.workers,
-        limits: crate::store::QueueLimits {
-            batch: jobs.batch as usize,
-            lease_ms: i64::from(jobs.lease_seconds) * 1000,
-            max_attempts: jobs.max_attempts,
-            backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
-        },
-    }
 }
 
 async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>> {

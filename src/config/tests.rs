@@ -105,6 +105,16 @@ fn a_section_given_as_a_value_and_a_value_given_as_a_section_are_faults() {
 }
 
 #[test]
+fn private_addresses_are_allowed_to_webhooks_by_a_setting_alone() {
+    assert!(!from_variables(&[]).unwrap().webhooks.allow_private_addresses);
+    let config =
+        from_variables(&[("ARTIFORTRESS_WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true"), ("ARTIFORTRESS_WEBHOOKS__TIMEOUT_MS", "500")]);
+    let webhooks = config.unwrap().webhooks;
+    assert_eq!((webhooks.allow_private_addresses, webhooks.timeout_ms), (true, 500));
+    assert!(from_variables(&[("ARTIFORTRESS_WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "sometimes")]).is_err());
+}
+
+#[test]
 fn a_variable_that_is_not_unicode_is_a_fault_and_never_a_path() {
     let name = String::from_utf8_lossy(b"/data/\xff").into_owned();
     let faults = from_variables(&[("ARTIFORTRESS_DATA_DIR", &name)]).unwrap_err();

@@ -10,6 +10,7 @@ use super::id::{EvaluationId, JobId, QuarantineId, TokenId, UploadId, VersionId}
 use super::lifecycle::State;
 use super::name::{RepoKey, Subject};
 use super::quarantine::Ballot;
+use super::webhook::WebhookEvent;
 
 /// A version as an event names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +196,7 @@ pub enum Event {
     JobCancelled {
         job_id: JobId,
     },
+    Webhook(WebhookEvent),
 }
 
 /// An audit row's own words; actor, time and chain are added by the store.
@@ -316,6 +318,7 @@ impl Event {
             Event::SearchResumed => entry("search.resumed", "search", "index", json!({})),
             Event::JobRetried { job_id } => entry("job.retried", "job", job_id, json!({})),
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
+            Event::Webhook(event) => event.audit(),
         }
     }
 
@@ -323,6 +326,7 @@ impl Event {
     #[must_use]
     pub fn touches_queue(&self) -> bool {
         matches!(self, Event::JobRetried { .. } | Event::SearchRebuildRequested | Event::SearchResumed)
+            || matches!(self, Event::Webhook(event) if event.enqueues())
     }
 
     /// Whether cached identities or repo settings may be out of date after this.

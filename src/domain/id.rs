@@ -58,6 +58,7 @@ macro_rules! ids {
 
 ids! {
     AuditId "audit row";
+    DeliveryId "webhook delivery";
     EvaluationId "policy evaluation";
     EventId "outbox event";
     JobId "job";
@@ -67,6 +68,7 @@ ids! {
     TokenId "token";
     UploadId "upload";
     VersionId "version";
+    WebhookId "webhook";
 }
 
 #[cfg(test)]

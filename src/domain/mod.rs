@@ -22,4 +22,5 @@ pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;
+pub mod webhook;
 pub mod words;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::event::{Event, Named};
-use super::lifecycle::text_enum;
+use super::lifecycle::{State, text_enum};
 use super::visibility::{Sight, decide};
 
 text_enum! {
@@ -34,7 +34,7 @@ text_enum! {
 pub struct OutboxEntry {
     /// Its kind.
     pub kind: OutboxKind,
-    /// A JSON object: `versionId`, `repoKey`, `visible` for versions.
+    /// A JSON object: `versionId`, `repoKey`, `visible`, `purl`, `state` for versions.
     pub payload: Value,
 }
 
@@ -42,17 +42,19 @@ impl Event {
     /// The outbox event of this happening, if others must hear of it.
     #[must_use]
     pub fn outbox(&self) -> Option<OutboxEntry> {
-        let of = |kind, version: &Named, visible: bool| {
-            let payload = json!({"versionId": version.version_id, "repoKey": version.repo, "visible": visible});
+        let of = |kind, version: &Named, state: State| {
+            let visible = decide(state) == Sight::Open;
+            let payload = json!({"versionId": version.version_id, "repoKey": version.repo, "visible": visible, "purl": version.purl,
+                "state": state});
             Some(OutboxEntry { kind, payload })
         };
         match self {
-            Event::Published { version } => of(OutboxKind::VersionPublished, version, true),
-            Event::HoldCreated { version, .. } => of(OutboxKind::VersionQuarantined, version, false),
-            Event::HoldReleased { version, state, .. } => of(OutboxKind::VersionReleased, version, decide(*state) == Sight::Open),
-            Event::HoldRejected { version, .. } => of(OutboxKind::VersionRejected, version, false),
-            Event::Tombstoned { version, .. } => of(OutboxKind::VersionTombstoned, version, false),
-            Event::Restored { version } => of(OutboxKind::VersionRestored, version, true),
+            Event::Published { version } => of(OutboxKind::VersionPublished, version, State::Published),
+            Event::HoldCreated { version, .. } => of(OutboxKind::VersionQuarantined, version, State::Quarantined),
+            Event::HoldReleased { version, state, .. } => of(OutboxKind::VersionReleased, version, *state),
+            Event::HoldRejected { version, .. } => of(OutboxKind::VersionRejected, version, State::Rejected),
+            Event::Tombstoned { version, .. } => of(OutboxKind::VersionTombstoned, version, State::Tombstoned),
+            Event::Restored { version } => of(OutboxKind::VersionRestored, version, State::Published),
             Event::PolicyUpdated { repo, revision, .. } => {
                 Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
             }
@@ -89,7 +91,8 @@ impl Event {
             | Event::SearchPaused
             | Event::SearchResumed
             | Event::JobRetried { .. }
-            | Event::JobCancelled { .. } => None,
+            | Event::JobCancelled { .. }
+            | Event::Webhook(_) => None,
         }
     }
 }

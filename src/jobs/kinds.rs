@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::index_version;
+use super::webhook::{self, Sender};
 use crate::store::{JobKind, LeasedJob, Outcome, Store};
 
 /// What the work of jobs may use.
@@ -11,6 +12,8 @@ use crate::store::{JobKind, LeasedJob, Outcome, Store};
 pub(super) struct Tools {
     /// The catalogue, its index and its queue.
     pub(super) store: Arc<Store>,
+    /// Requests to webhooks.
+    pub(super) sender: Arc<Sender>,
 }
 
 /// Jobs of one lane never wait for those of another.
@@ -39,8 +42,9 @@ pub(super) fn lane(kind: JobKind) -> Lane {
 pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
     match kind {
         JobKind::SearchIndex => !tools.store.search_index().is_paused(),
+        JobKind::Webhook => true,
         // Nothing does these yet.
-        JobKind::Webhook | JobKind::Prune => false,
+        JobKind::Prune => false,
     }
 }
 
@@ -48,6 +52,7 @@ pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
 pub(super) async fn run(kind: JobKind, tools: &Tools, jobs: &[LeasedJob]) -> Vec<Outcome> {
     match kind {
         JobKind::SearchIndex => index_version::run(&tools.store, jobs).await,
-        JobKind::Webhook | JobKind::Prune => Vec::new(),
+        JobKind::Webhook => webhook::run(tools, jobs).await,
+        JobKind::Prune => Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ mod rebuild;
 mod relay;
 #[cfg(test)]
 mod tests;
+mod webhook;
 mod worker;
 
 use std::sync::Arc;
@@ -24,9 +25,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
+use crate::config::{Config, Webhooks};
 use crate::error::Result;
 use crate::store::{QueueLimits, Store};
 use kinds::{Lane, Tools};
+use webhook::Sender;
 use worker::Worker;
 
 /// How the queue is worked.
@@ -36,12 +39,39 @@ pub struct JobSettings {
     pub workers: usize,
     /// Batches, leases, attempts, delays.
     pub limits: QueueLimits,
+    /// How webhooks are told.
+    pub webhooks: Webhooks,
+}
+
+impl JobSettings {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> JobSettings {
+        let jobs = &config.jobs;
+        let limits = QueueLimits {
+            batch: jobs.batch as usize,
+            lease_ms: i64::from(jobs.lease_seconds) * 1000,
+            max_attempts: jobs.max_attempts,
+            backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
+        };
+        JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks }
+    }
+
+    /// A worker of `store`.
+    fn worker(&self, store: &Arc<Store>) -> Worker {
+        let sender = Arc::new(Sender::new(self.webhooks, self.limits.lease_ms));
+        Worker::new(Tools { store: Arc::clone(store), sender }, self.limits)
+    }
 }
 
 impl Default for JobSettings {
     /// The defaults of `[jobs]`.
     fn default() -> JobSettings {
-        JobSettings { workers: 2, limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 } }
+        JobSettings {
+            workers: 2,
+            limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 },
+            webhooks: Webhooks::default(),
+        }
     }
 }
 
@@ -58,7 +88,7 @@ impl Jobs {
     #[must_use]
     pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
-        let worker = Worker::new(Tools { store: Arc::clone(&store) }, settings.limits);
+        let worker = settings.worker(&store);
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
         let housekeeping = vec![
             tokio::spawn(rebuild::run(Arc::clone(&store), stop.clone())),
@@ -93,7 +123,7 @@ impl Jobs {
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
+    let worker = settings.worker(store);
     relay::drain(store, worker.limits()).await?;
     let batch = worker.claim(&Lane::ALL).await?;
     worker.run(batch).await
@@ -105,7 +135,7 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
+    let worker = settings.worker(store);
     loop {
         while rebuild::step_or_log(store).await == rebuild::Progress::Made {}
         relay::drain(store, worker.limits()).await?;

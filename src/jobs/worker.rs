@@ -67,8 +67,8 @@ impl Worker {
         let mut rows = Vec::with_capacity(ended.len());
         for (job, outcome) in ended {
             let jitter = match &outcome {
-                Outcome::Completed | Outcome::Again(_) => 0.0,
-                Outcome::Failed(code) | Outcome::Postponed(code) => {
+                Outcome::Completed | Outcome::Again(_) | Outcome::Untouched(_) => 0.0,
+                Outcome::Failed(code) | Outcome::Postponed(code) | Outcome::GivenUp(code) => {
                     tracing::info!(job = %job.id, kind = %job.kind, subject = job.subject_id, attempt = job.attempt, code, "a job failed");
                     jitter(&**self.store().clock())?
                 }

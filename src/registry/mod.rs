@@ -18,6 +18,7 @@ mod policies;
 mod repos;
 mod search;
 mod upload;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow,
 };

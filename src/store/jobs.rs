@@ -97,6 +97,10 @@ pub enum Outcome {
     Postponed(String),
     /// This round is done; the next one is due then, with all attempts.
     Again(Time),
+    /// It failed with this code, and trying again would be wrong: it is dead at once.
+    GivenUp(String),
+    /// Its turn did not come in the time of its batch: it is due again then, and this claim was no attempt.
+    Untouched(Time),
 }
 
 /// A job to be enqueued.
@@ -112,23 +116,29 @@ pub(super) struct NewJob<'a> {
     pub(super) max_attempts: u32,
 }
 
+/// [`Bookkeeping::enqueue`] for a write whose event wakes the queue (`Event::touches_queue`).
+pub(super) fn enqueue(connection: &Connection, id: uuid::Uuid, now: Time, job: &NewJob<'_>) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO jobs (job_id, kind, subject_id, expectation, state, attempts, max_attempts, due_at, created_at, updated_at)
+             VALUES (:id, :kind, :subject, :expectation, :pending, 0, :max, :now, :now, :now)
+             ON CONFLICT (kind, subject_id) DO UPDATE SET expectation = excluded.expectation, state = excluded.state, attempts = 0,
+                 max_attempts = excluded.max_attempts, due_at = excluded.due_at, lease_token = NULL, lease_expires_at = NULL,
+                 last_error = NULL, updated_at = excluded.updated_at",
+        )?
+        .execute(named_params! {
+            ":id": JobId::new(id).to_string(), ":kind": job.kind.as_str(), ":subject": job.subject_id,
+            ":expectation": job.expectation.map(Expectation::as_str), ":pending": JobState::Pending.as_str(), ":max": job.max_attempts,
+            ":now": now.unix_ms(),
+        })?;
+    Ok(())
+}
+
 impl Bookkeeping<'_> {
     /// Makes sure that a job for this subject is pending and due; one that is finished, dead or being worked starts afresh, and a
     /// worker that held it has lost its lease.
     pub(super) fn enqueue(&mut self, job: &NewJob<'_>) -> Result<()> {
-        self.connection()
-            .prepare_cached(
-                "INSERT INTO jobs (job_id, kind, subject_id, expectation, state, attempts, max_attempts, due_at, created_at, updated_at)
-                 VALUES (:id, :kind, :subject, :expectation, :pending, 0, :max, :now, :now, :now)
-                 ON CONFLICT (kind, subject_id) DO UPDATE SET expectation = excluded.expectation, state = excluded.state, attempts = 0,
-                     max_attempts = excluded.max_attempts, due_at = excluded.due_at, lease_token = NULL, lease_expires_at = NULL,
-                     last_error = NULL, updated_at = excluded.updated_at",
-            )?
-            .execute(named_params! {
-                ":id": JobId::new(self.uuid()).to_string(), ":kind": job.kind.as_str(), ":subject": job.subject_id,
-                ":expectation": job.expectation.map(Expectation::as_str), ":pending": JobState::Pending.as_str(), ":max": job.max_attempts,
-                ":now": self.now().unix_ms(),
-            })?;
+        enqueue(self.connection(), self.uuid(), self.now(), job)?;
         self.mark_enqueued();
         Ok(())
     }
@@ -231,6 +241,8 @@ impl Bookkeeping<'_> {
             Outcome::Failed(code) => (JobState::Failed, later(), job.attempt, Some(code)),
             Outcome::Postponed(code) => (JobState::Failed, later(), job.attempt.min(job.max_attempts.saturating_sub(1)), Some(code)),
             Outcome::Again(due_at) => (JobState::Pending, *due_at, 0, None),
+            Outcome::GivenUp(code) => (JobState::Dead, self.now(), job.attempt, Some(code)),
+            Outcome::Untouched(due_at) => (JobState::Pending, *due_at, job.attempt.saturating_sub(1), None),
         };
         let changed = self
             .connection()

@@ -12,6 +12,7 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0003_gate.sql"),
     include_str!("../../schema/0004_events.sql"),
     include_str!("../../schema/0005_queue.sql"),
+    include_str!("../../schema/0006_webhooks.sql"),
 ];
 
 /// The migrations of `search.db`.

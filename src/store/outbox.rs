@@ -5,6 +5,7 @@ use rusqlite::{Row, named_params};
 use serde::Deserialize;
 
 use super::Store;
+use super::deliveries::Happened;
 use super::jobs::{Expectation, JobKind, NewJob};
 use super::rows::{self, Page};
 use super::write::{Bookkeeping, Write};
@@ -111,6 +112,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
 /// Events of one round that the relay looks at, as far as it needs them.
 struct Due {
     seq: i64,
+    id: Option<EventId>,
+    at: Time,
     kind: OutboxKind,
     payload: Vec<u8>,
     attempts: u64,
@@ -131,6 +134,8 @@ impl Bookkeeping<'_> {
                         let subject_id = &version_id.to_string();
                         self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id, expectation: Some(expectation), max_attempts })?;
                     }
+                    let happened = Happened { id: event.id, kind: event.kind, at: event.at, payload: &event.payload };
+                    self.fan_out(&happened, max_attempts)?;
                     self.set_delivered(event.seq)?;
                     report.delivered += 1;
                 }
@@ -158,12 +163,19 @@ impl Bookkeeping<'_> {
 
     fn due_events(&self, batch: usize) -> Result<Vec<Due>> {
         let mut statement = self.connection().prepare_cached(
-            "SELECT seq, kind, payload, attempts FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
+            "SELECT seq, event_id, kind, payload, attempts, created_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
         )?;
         let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(batch as u64)}, |row| {
             // Bytes, so that a payload which is not even text is one malformed event and not the end of the round.
             let payload = row.get_ref("payload")?.as_bytes()?.to_vec();
-            Ok(Due { seq: row.get("seq")?, kind: rows::parse(row, "kind")?, payload, attempts: rows::unsigned(row, "attempts")? })
+            Ok(Due {
+                seq: row.get("seq")?,
+                id: row.get::<_, String>("event_id")?.parse().ok(),
+                at: rows::time(row, "created_at")?,
+                kind: rows::parse(row, "kind")?,
+                payload,
+                attempts: rows::unsigned(row, "attempts")?,
+            })
         })?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }

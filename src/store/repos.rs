@@ -182,10 +182,11 @@ impl Write<'_> {
         }
         self.connection().prepare_cached("DELETE FROM bindings WHERE repo_key = :key")?.execute(named_params! {":key": key.as_str()})?;
         self.end_scopes(key)?;
+        let ended = self.delete_webhooks_of(key)?;
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;
-        Ok(Done::new((), Event::RepoDeleted { repo: key.clone() }))
+        Ok(Done::new((), Event::RepoDeleted { repo: key.clone() }).and_all(ended))
     }
 
     /// Takes the scopes on a repo out of all tokens, as its key may come to name another repo. No other repo's scope begins

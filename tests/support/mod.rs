@@ -5,6 +5,7 @@
 mod daemon;
 mod engine;
 mod pypi;
+mod receiver;
 mod steps;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use serde_json::Value;
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
+pub use receiver::{Answer, Received, Receiver};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
 
 /// When every test begins.
@@ -78,7 +80,7 @@ impl TestApp {
         let blobs = Blobs::open_dir(directory.path()).unwrap().limited_to(config.http.upload_limit_bytes);
         let first = bootstrap(&store, directory.path(), None, false).await.unwrap().expect("a first start makes a token");
         let engine = MoodyEngine::new();
-        let job_settings = JobSettings::default();
+        let job_settings = JobSettings::of(&config);
         let app = App::new(config, shared, &store, &blobs, Arc::clone(&engine) as Arc<dyn Engine>);
         let router = Arc::new(Router::new(Arc::new(app), routes::table()).unwrap());
         TestApp { directory, clock, store, blobs, engine, router, admin: first.secret.reveal().to_owned(), job_settings }
@@ -148,7 +150,7 @@ impl TestApp {
     pub fn everything(&self) -> Vec<String> {
         let tables =
             ["versions", "entries", "manifests", "policies", "quarantine_items", "quarantine_votes", "evaluations", "waivers", "outbox"];
-        let more = ["tokens", "repos", "bindings", "blobs", "repo_blobs", "uploads", "audit"];
+        let more = ["tokens", "repos", "bindings", "blobs", "repo_blobs", "uploads", "audit", "webhooks", "deliveries"];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }
 

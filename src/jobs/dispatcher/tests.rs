@@ -6,8 +6,7 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    let tools = crate::jobs::kinds::Tools { store: Arc::clone(&world.store) };
-    Dispatcher::new(Worker::new(tools, world.settings.limits), 2)
+    Dispatcher::new(world.settings.worker(&world.store), 2)
 }
 
 /// Rounds until there is nothing to do, as the loop makes them.

@@ -12,7 +12,7 @@ use super::*;
 const MINUTES_MS: i64 = 60_000;
 
 fn worker(world: &World) -> Worker {
-    Worker::new(Tools { store: Arc::clone(&world.store) }, world.settings.limits)
+    world.settings.worker(&world.store)
 }
 
 fn payload(id: &VersionId) -> String {

@@ -225,7 +225,6 @@ impl Store {
             }
             RebuildStep::Idle => self.search.set_rebuilding(IndexState::Ready),
         }
-        if step == RebuildStep::Completed {}
         Ok(step)
     }
 
