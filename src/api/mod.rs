@@ -18,6 +18,7 @@ mod policies;
 mod quarantine;
 mod repos;
 mod search;
+mod summary;
 mod tokens;
 mod uploads;
 mod version_wire;
@@ -45,4 +46,5 @@ pub fn routes() -> Routes<App> {
         .join(search::routes())
         .join(audit::routes())
         .join(operations::routes())
+        .join(summary::routes())
 }

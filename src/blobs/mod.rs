@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::error::Result;
+pub use disk::DiskSpace;
 use disk::{create_directory, disk_fault, sync_directory};
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
@@ -77,6 +78,14 @@ impl Blobs {
     /// Internal, when the disk cannot even be asked.
     pub fn has_room(&self) -> Result<bool> {
         disk::has_room(&self.inner.staging).map_err(|cause| disk_fault(format!("looking at {}", self.inner.staging.display()), cause))
+    }
+
+    /// The space of the disk under the blobs. Blocks.
+    ///
+    /// # Errors
+    /// Internal, when the disk cannot be asked.
+    pub fn disk_space(&self) -> Result<DiskSpace> {
+        disk::space(&self.inner.content).map_err(|cause| disk_fault(format!("looking at {}", self.inner.content.display()), cause))
     }
 
     fn staging_path(&self, upload: UploadId) -> PathBuf {

@@ -89,7 +89,9 @@ impl Event {
             | Event::SearchPaused
             | Event::SearchResumed
             | Event::JobRetried { .. }
-            | Event::JobCancelled { .. } => None,
+            | Event::JobCancelled { .. }
+            | Event::JobsRetried { .. }
+            | Event::OutboxEventRetried { .. } => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::id::{RequestId, TokenId, VersionId};
 use crate::domain::name::{PackageName, PackageType};
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
-use crate::store::{Admission, Done, JobRow, Note, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
+use crate::store::{Admission, Done, JobFilter, JobRow, Note, OutboxFilter, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
 
 pub(super) struct World {
     pub(super) directory: tempfile::TempDir,
@@ -125,7 +125,7 @@ impl World {
     }
 
     pub(super) fn jobs(&self) -> Vec<JobRow> {
-        let mut jobs = self.store.jobs(&self.operator, None, None, 10_000, None).unwrap().items;
+        let mut jobs = self.store.jobs(&self.operator, &JobFilter::default(), 5_000, None).unwrap().items;
         jobs.reverse();
         jobs
     }
@@ -139,7 +139,7 @@ impl World {
     }
 
     pub(super) fn events(&self) -> Vec<OutboxRow> {
-        let mut events = self.store.outbox(&self.operator, None, 10_000, None).unwrap().items;
+        let mut events = self.store.outbox(&self.operator, &OutboxFilter::default(), 5_000, None).unwrap().items;
         events.reverse();
         events
     }

@@ -21,6 +21,7 @@ mod migrate;
 mod notes;
 mod operations;
 mod outbox;
+mod outbox_admin;
 mod policies;
 mod pool;
 mod quarantine;
@@ -52,11 +53,12 @@ pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};
-pub use job_admin::JobRow;
+pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
 pub use notes::Note;
-pub use operations::OpsSummary;
+pub use operations::{COUNT_LIMIT, DatabaseFiles, OpsSummary, OutboxFigures};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};
+pub use outbox_admin::OutboxFilter;
 pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
@@ -74,6 +76,7 @@ pub use write::{Bookkeeping, Done, Write};
 use crate::clock::Clock;
 use crate::domain::access::Write as Writing;
 use crate::domain::access::{Acting, Permit, Promote, Read};
+use crate::domain::time::Time;
 use crate::error::{Error, Result};
 
 /// Where the database lies and how much it may use.
@@ -106,6 +109,8 @@ pub struct Store {
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
     search: Arc<SearchIndex>,
+    directory: PathBuf,
+    opened_at: Time,
 }
 
 impl Store {
@@ -128,7 +133,17 @@ impl Store {
             search: Arc::clone(&search),
         };
         let writer = writer::Writer::start(connection, Arc::clone(&clock), effects, options)?;
-        Ok(Store { readers, writer, notes: notes::Notes::default(), clock, identity_generation, queue_wake, search })
+        Ok(Store {
+            readers,
+            writer,
+            notes: notes::Notes::default(),
+            opened_at: clock.now(),
+            clock,
+            identity_generation,
+            queue_wake,
+            search,
+            directory: options.directory.clone(),
+        })
     }
 
     /// All that a reader can ask of a repo, at one moment.

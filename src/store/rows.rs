@@ -28,6 +28,46 @@ impl<T> Page<T> {
     }
 }
 
+/// Rows that one page of a filtered list looks at, at most: a filter that hardly anything passes costs no more than this, and the page
+/// then ends early with a cursor.
+const WALK_LIMIT: usize = 5_000;
+
+impl<T> Page<T> {
+    /// The rows to ask for by [`Page::walk`].
+    pub(super) fn walk_limit() -> i64 {
+        stored(WALK_LIMIT as u64)
+    }
+
+    /// Takes up to `limit` rows that pass, out of rows asked for with [`Page::walk_limit`]; no more of them are read than needed.
+    pub(super) fn walk(
+        found: impl Iterator<Item = rusqlite::Result<T>>,
+        limit: usize,
+        passes: impl Fn(&T) -> bool,
+        key: impl Fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let (mut items, mut walked, mut reached) = (Vec::new(), 0, None);
+        for row in found {
+            let row = row?;
+            walked += 1;
+            reached = Some(key(&row));
+            if passes(&row) {
+                items.push(row);
+            }
+            if items.len() > limit {
+                return Ok(Page::cut(items, limit, key));
+            }
+        }
+        Ok(Page { items, next_cursor: reached.filter(|_| walked >= WALK_LIMIT) })
+    }
+}
+
+/// What sorts before every `UUIDv7` made at `time` or later and after all made before, as text. Ids are in the order of their times, so
+/// a stretch of time is a stretch of ids.
+pub(super) fn first_id_at(time: Time) -> String {
+    let ms = u64::try_from(time.unix_ms()).unwrap_or(0);
+    format!("{:08x}-{:04x}-", ms >> 16, ms & 0xffff)
+}
+
 /// Reads a text column as a domain type.
 pub(super) fn parse<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
 where

@@ -109,6 +109,16 @@ impl Writer {
         .await
     }
 
+    /// Writes that wait to be taken up.
+    pub(super) fn queued(&self) -> u64 {
+        self.jobs.as_ref().map_or(0, |jobs| (jobs.max_capacity() - jobs.capacity()) as u64)
+    }
+
+    /// How many may wait; further ones wait for room.
+    pub(super) fn queue_limit(&self) -> u64 {
+        self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() as u64)
+    }
+
     async fn submit<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
