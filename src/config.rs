@@ -117,6 +117,13 @@ section! {
     }
 }
 
+/// `[metrics]`: what `GET /metrics` tells, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metrics {
+    /// Whether anybody may read it. Otherwise it takes a token with `repo:*:admin`.
+    pub anonymous: bool,
+}
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -138,6 +145,8 @@ pub struct Config {
     pub uploads: Uploads,
     /// Credentials.
     pub tokens: Tokens,
+    /// The metrics.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -227,6 +236,7 @@ impl Config {
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
+            metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
             log: Log::read(&mut reader),
         };
         reader.end().map(|()| config)
@@ -245,6 +255,7 @@ impl Config {
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             tokens: Tokens::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }

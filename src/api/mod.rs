@@ -12,6 +12,7 @@ mod blobs;
 mod drafts;
 mod evaluations;
 mod health;
+mod metrics;
 mod operations;
 mod packages;
 mod policies;
@@ -33,6 +34,7 @@ use crate::http::Routes;
 pub fn routes() -> Routes<App> {
     Routes::new()
         .join(health::routes())
+        .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
         .join(uploads::routes())

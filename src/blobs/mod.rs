@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::error::Result;
+use crate::metrics::Metrics;
 pub use disk::DiskSpace;
 use disk::{create_directory, disk_fault, sync_directory};
 
@@ -29,6 +30,7 @@ use disk::{create_directory, disk_fault, sync_directory};
 pub struct Blobs {
     inner: Arc<Inner>,
     upload_limit_bytes: u64,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -63,13 +65,23 @@ impl Blobs {
             sync_directory(directory)?;
         }
         let shards = (0..=u8::MAX).map(|_| Mutex::default()).collect();
-        Ok(Blobs { inner: Arc::new(Inner { content, staging, staging_door: Mutex::default(), shards }), upload_limit_bytes: u64::MAX })
+        Ok(Blobs {
+            inner: Arc::new(Inner { content, staging, staging_door: Mutex::default(), shards }),
+            upload_limit_bytes: u64::MAX,
+            metrics: Arc::default(),
+        })
     }
 
     /// The same blobs, with uploads refused beyond `upload_limit_bytes` bytes.
     #[must_use]
     pub fn limited_to(self, upload_limit_bytes: u64) -> Blobs {
         Blobs { upload_limit_bytes, ..self }
+    }
+
+    /// The same blobs, with what comes in and goes out counted here.
+    #[must_use]
+    pub fn measured_by(self, metrics: Arc<Metrics>) -> Blobs {
+        Blobs { metrics, ..self }
     }
 
     /// Whether uploads can come in: the directories may be written to and their disk has room left. Blocks.

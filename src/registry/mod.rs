@@ -39,6 +39,8 @@ pub use crate::store::{NewEntry, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation, SearchHit, SearchPage, SearchQuery, SearchStatus};
 
 pub use crate::blobs::DiskSpace;
+pub use crate::metrics::OPEN_METRICS;
+pub use crate::pulse::Workers;
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};

@@ -121,4 +121,19 @@ impl Registry {
     pub fn ops_summary(&self, operator: &Operator) -> Result<(OpsSummary, DiskSpace)> {
         Ok((self.store.ops_summary(operator)?, self.blobs.disk_space()?))
     }
+
+    /// Every metric as text: looks up what stands in the database and on the disk, and writes it out with what was counted. Blocks.
+    ///
+    /// # Errors
+    /// Internal when the store fails.
+    pub fn scrape(&self) -> Result<String> {
+        let metrics = self.store.metrics();
+        self.store.measure()?;
+        metrics.process.look();
+        match self.blobs.disk_space() {
+            Ok(disk) => metrics.blobs.set_disk(disk.free_bytes, disk.size_bytes),
+            Err(error) => tracing::warn!(?error, "the disk does not say how much space it has"),
+        }
+        metrics.encode()
+    }
 }

@@ -11,12 +11,14 @@
 mod audit;
 mod author_view;
 mod check;
+mod checkpoints;
 mod connection;
 mod drafts;
 mod evaluations;
 mod job_admin;
 mod jobs;
 mod marks;
+mod measure;
 mod migrate;
 mod notes;
 mod operations;
@@ -78,6 +80,8 @@ use crate::domain::access::Write as Writing;
 use crate::domain::access::{Acting, Permit, Promote, Read};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 
 /// Where the database lies and how much it may use.
 #[derive(Debug, Clone)]
@@ -111,6 +115,9 @@ pub struct Store {
     search: Arc<SearchIndex>,
     directory: PathBuf,
     opened_at: Time,
+    pulse: Arc<Pulse>,
+    metrics: Arc<Metrics>,
+    search_seen: measure::SearchSeen,
 }
 
 impl Store {
@@ -119,9 +126,11 @@ impl Store {
     /// # Errors
     /// Refuses a schema newer than this binary; internal when SQLite fails.
     pub fn open(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Store> {
+        let metrics = Arc::new(Metrics::new(clock.now()));
         let path = options.directory.join("state.db");
         let mut connection = connection::open_writer(&path)?;
         migrate::migrate(&mut connection, migrate::STATE)?;
+        checkpoints::watch(&mut connection, &metrics)?;
         let readers = pool::open(&path, options.readers)?;
         let identity_generation = Arc::new(AtomicU64::new(1));
         let queue_wake = Arc::new(watch::Sender::new(0));
@@ -131,9 +140,10 @@ impl Store {
             identity_generation: Arc::clone(&identity_generation),
             queue_wake: Arc::clone(&queue_wake),
             search: Arc::clone(&search),
+            metrics: Arc::clone(&metrics),
         };
         let writer = writer::Writer::start(connection, Arc::clone(&clock), effects, options)?;
-        Ok(Store {
+        let store = Store {
             readers,
             writer,
             notes: notes::Notes::default(),
@@ -143,7 +153,12 @@ impl Store {
             queue_wake,
             search,
             directory: options.directory.clone(),
-        })
+            pulse: Arc::default(),
+            metrics,
+            search_seen: measure::SearchSeen::default(),
+        };
+        store.expect_kinds();
+        Ok(store)
     }
 
     /// All that a reader can ask of a repo, at one moment.
@@ -218,6 +233,18 @@ impl Store {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Where who asks for a sign of life of the background work meets who gives it.
+    #[must_use]
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// What this process counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     fn connection(&self) -> Result<pool::Reader> {

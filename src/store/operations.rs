@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// The backlogs, with the index as it was found.
-    fn figures(&self, search: SearchStatus) -> Result<OpsSummary> {
+    pub(super) fn figures(&self, search: SearchStatus) -> Result<OpsSummary> {
         let connection = self.connection()?;
         let at = self.clock.now();
         let mut jobs = Vec::new();
