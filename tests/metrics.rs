@@ -13,6 +13,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_blobs_staged_bytes", "counter"),
     ("artifortress_blobs_stored", "counter"),
     ("artifortress_build", "info"),
+    ("artifortress_database_readable", "gauge"),
     ("artifortress_disk_free_bytes", "gauge"),
     ("artifortress_disk_size_bytes", "gauge"),
     ("artifortress_gate_decisions", "counter"),
@@ -234,6 +235,7 @@ async fn it_counts_what_happened() {
     let commits = seen.value("artifortress_writer_commit_duration_seconds_count", &[]);
     let writes = seen.value("artifortress_writer_writes_total", &[("outcome", "committed")]);
     assert!(commits > 10.0 && commits <= writes, "{commits} commits of {writes} writes");
+    assert_eq!(seen.value("artifortress_database_readable", &[]), 1.0);
     assert!(seen.value("artifortress_sqlite_database_bytes", &[("database", "state")]) > 0.0);
     assert!(seen.value("artifortress_disk_free_bytes", &[]) > 0.0);
     assert!(seen.value("process_resident_memory_bytes", &[]) > 1e6 && seen.value("process_open_fds", &[]) > 2.0);
@@ -244,6 +246,18 @@ async fn every_family_is_on_the_reviewed_list_with_its_type() {
     let seen = scrape(&lively().await).await;
     let found: Vec<(&str, &str)> = seen.families.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
     assert_eq!(found, FAMILIES);
+}
+
+#[tokio::test]
+async fn what_was_counted_is_told_although_the_database_cannot_be_read() {
+    let app = TestApp::new().await;
+    let connection = Connection::open(app.path().join("state.db")).unwrap();
+    connection.execute_batch("ALTER TABLE quarantine_items RENAME TO hidden").unwrap();
+    let seen = scrape(&app).await;
+    assert_eq!(seen.value("artifortress_database_readable", &[]), 0.0);
+    assert!(seen.value("artifortress_writer_writes_total", &[("outcome", "committed")]) > 0.0);
+    connection.execute_batch("ALTER TABLE hidden RENAME TO quarantine_items").unwrap();
+    assert_eq!(scrape(&app).await.value("artifortress_database_readable", &[]), 1.0);
 }
 
 #[tokio::test]
@@ -307,4 +321,21 @@ async fn counting_a_long_backlog_stops_at_a_limit_and_does_not_wait_for_the_writ
     let summary = app.get(&app.admin, "/v1/admin/ops/summary").await.expect(200).json();
     assert_eq!((&summary["jobsByKind"]["webhook"]["dead"], &summary["countLimit"]), (&json!(10_000), &json!(10_000)));
     connection.execute_batch("ROLLBACK").unwrap();
+}
+
+#[tokio::test]
+async fn the_log_of_the_database_is_moved_into_it_as_it_grows_and_each_time_is_counted() {
+    let app = TestApp::new().await;
+    let (complete, sizes) = ([("outcome", "complete")], [("database", "state")]);
+    assert_eq!(scrape(&app).await.value("artifortress_sqlite_checkpoints_total", &complete), 0.0);
+    for number in 0..12 {
+        let manifest = json!({"description": "x".repeat(900_000)});
+        let package = Package::generic("large", &format!("{number}.0")).manifest(&manifest);
+        app.draft(&app.admin, "main", &package).await;
+    }
+    let seen = scrape(&app).await;
+    let done = seen.value("artifortress_sqlite_checkpoints_total", &complete);
+    assert!(done >= 2.0 && done == seen.value("artifortress_sqlite_checkpoint_duration_seconds_count", &[]), "{done}");
+    let (database, log) = (seen.value("artifortress_sqlite_database_bytes", &sizes), seen.value("artifortress_sqlite_wal_bytes", &sizes));
+    assert!(database > 6e6 && log < 6e6, "{database} bytes of database, {log} bytes of log");
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{quick, slow};
+use crate::domain::candidate::{Action, Decision};
 
 /// A number that is set, not counted.
 type Level = Gauge<u64, AtomicU64>;
@@ -65,6 +66,13 @@ pub struct Gate {
 impl Gate {
     pub(super) fn register(registry: &mut Registry) -> Gate {
         let group = Gate { decisions: Family::default(), duration: quick() };
+        let failures = ["timeout", "error"].into_iter();
+        let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
+        for action in Action::ALL {
+            for decision in &decisions {
+                drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
+            }
+        }
         registry.register("gate_decisions", "What the policy gate decided, or that it failed closed", group.decisions.clone());
         registry.register_with_unit(
             "gate_evaluation_duration",
@@ -211,6 +219,8 @@ pub struct Backlog {
     jobs: Family<KindAndState, Level>,
     outbox: Family<ByState, Level>,
     index_states: Family<ByState, Level>,
+    /// 1 when what waits could be looked up, 0 when the other gauges here are of an earlier time.
+    pub database_readable: Level,
     /// Age of the oldest pending event.
     pub outbox_oldest_pending_age: Seconds,
     /// How long the job that waits longest is late.
@@ -235,6 +245,11 @@ impl Backlog {
     pub(super) fn register(registry: &mut Registry) -> Backlog {
         let group = Backlog::default();
         let capped = |what: &str| format!("{what}; counted up to 10000 of each series");
+        registry.register(
+            "database_readable",
+            "1 when the backlog could be looked up for this scrape, 0 when its gauges are those of an earlier one",
+            group.database_readable.clone(),
+        );
         registry.register("jobs", capped("Jobs by kind and state"), group.jobs.clone());
         registry.register("outbox_events", capped("Events that wait or were given up"), group.outbox.clone());
         let seconds = |registry: &mut Registry, name: &str, help: &str, gauge: &Seconds| {

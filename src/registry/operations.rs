@@ -122,13 +122,18 @@ impl Registry {
         Ok((self.store.ops_summary(operator)?, self.blobs.disk_space()?))
     }
 
-    /// Every metric as text: looks up what stands in the database and on the disk, and writes it out with what was counted. Blocks.
+    /// Every metric as text: looks up what stands in the database and on the disk, and writes it out with what was counted. What cannot
+    /// be looked up now does not keep the rest from being told. Blocks.
     ///
     /// # Errors
-    /// Internal when the store fails.
+    /// Internal when the text cannot be written.
     pub fn scrape(&self) -> Result<String> {
         let metrics = self.store.metrics();
-        self.store.measure()?;
+        let looked_up = self.store.measure();
+        metrics.backlog.database_readable.set(u64::from(looked_up.is_ok()));
+        if let Err(error) = looked_up {
+            tracing::warn!(?error, "the backlog cannot be looked up for the metrics");
+        }
         metrics.process.look();
         match self.blobs.disk_space() {
             Ok(disk) => metrics.blobs.set_disk(disk.free_bytes, disk.size_bytes),

@@ -147,3 +147,31 @@ pub(super) fn parse_time_cursor(cursor: Option<&str>) -> Result<Option<(i64, Str
 pub(super) fn bad_cursor() -> Error {
     Error::bad_request("this cursor was not given out by a list; send nextCursor of the page before, or none")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, FixedClock};
+
+    #[test]
+    fn ids_of_a_moment_lie_between_the_first_of_it_and_the_first_of_the_next() {
+        let time: Time = "2026-06-01T12:00:00.123Z".parse().unwrap();
+        let id = FixedClock::at(time).uuid().to_string();
+        assert!(first_id_at(time) <= id && id < first_id_at(time.plus_ms(1)), "{id}");
+        assert!(first_id_at(Time::from_unix_ms(-1)) <= first_id_at(Time::from_unix_ms(0)));
+    }
+
+    #[test]
+    fn a_walk_stops_with_the_page_and_goes_on_where_it_gave_up() {
+        let rows = |count: usize| (0..count).map(Ok);
+        let walk = |count, limit, passes: fn(&usize) -> bool| Page::walk(rows(count), limit, passes, ToString::to_string).unwrap();
+        assert_eq!(walk(3, 2, |_| true), Page { items: vec![0, 1], next_cursor: Some("1".to_owned()) });
+        assert_eq!(walk(2, 2, |_| true), Page { items: vec![0, 1], next_cursor: None });
+        let last = (WALK_LIMIT - 1).to_string();
+        assert_eq!(walk(WALK_LIMIT, 2, |row| *row == 7), Page { items: vec![7], next_cursor: Some(last) });
+        let mut looked_at = 0;
+        let found = rows(1_000).inspect(|_| looked_at += 1);
+        Page::walk(found, 2, |_| true, ToString::to_string).unwrap();
+        assert_eq!(looked_at, 3, "no more is read than needed");
+    }
+}
