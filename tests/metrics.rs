@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::{DENY_ALL, HOLD_ALL, Mood, Package, TestApp, blob_path, digest_of};
+use crate::support::{DENY_ALL, Daemon, HOLD_ALL, Mood, Package, TestApp, blob_path, digest_of};
 
 /// Every family with its type: what dashboards and alerts are built on.
 const FAMILIES: &[(&str, &str)] = &[
@@ -338,4 +338,17 @@ async fn the_log_of_the_database_is_moved_into_it_as_it_grows_and_each_time_is_c
     assert!(done >= 2.0 && done == seen.value("artifortress_sqlite_checkpoint_duration_seconds_count", &[]), "{done}");
     let (database, log) = (seen.value("artifortress_sqlite_database_bytes", &sizes), seen.value("artifortress_sqlite_wal_bytes", &sizes));
     assert!(database > 6e6 && log < 6e6, "{database} bytes of database, {log} bytes of log");
+}
+
+#[test]
+fn a_running_daemon_is_ready_and_counts_its_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[("ARTIFORTRESS_METRICS__ANONYMOUS", "true")]);
+    let ready = daemon.call("", "GET", "/health/ready", b"").unwrap();
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "ready", "writer": true, "disk": true, "workers": true})));
+    let answer = daemon.call("", "GET", "/metrics", b"").unwrap();
+    let seen = Scrape::parse(String::from_utf8(answer.bytes).unwrap());
+    assert!(seen.value("artifortress_http_connections", &[]) >= 1.0, "{}", seen.text);
+    let ready = [("route", "/health/ready"), ("method", "GET"), ("status", "200")];
+    assert_eq!(seen.value("artifortress_http_requests_total", &ready), 1.0);
 }
