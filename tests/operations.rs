@@ -159,6 +159,24 @@ async fn dead_jobs_are_retried_together_by_kind_and_error() {
 }
 
 #[tokio::test]
+async fn more_dead_jobs_than_one_call_takes_are_taken_by_the_next() {
+    let app = TestApp::new().await;
+    database(&app)
+        .execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001)
+             INSERT INTO jobs (job_id, kind, subject_id, state, attempts, max_attempts, due_at, created_at, updated_at)
+             SELECT printf('0190b6f2-7a30-7cc1-b8f4-%012x', i), 'webhook', printf('subject %d', i), 'dead', 5, 5, i, i, i FROM n;",
+        )
+        .unwrap();
+    let retry = async || app.post(&app.admin, "/v1/admin/jobs/retry", json!({"state": "dead"})).await.expect(200).json();
+    assert_eq!(retry().await, json!({"retried": 1000, "more": true}));
+    assert_eq!(subjects(&app, "state=dead").await, ["subject 1001"], "those that died first go first");
+    assert_eq!(retry().await, json!({"retried": 1, "more": false}));
+    // Nothing works on this kind here.
+    database(&app).execute("DELETE FROM jobs", []).unwrap();
+}
+
+#[tokio::test]
 async fn events_are_found_by_kind_repo_and_time_and_a_dead_one_is_sent_again() {
     let app = TestApp::new().await;
     app.create_repo("other", json!({})).await;
