@@ -14,7 +14,8 @@ use crate::domain::name::RepoKey;
 use crate::domain::repo::Repo;
 use crate::error::Result;
 use crate::hop;
-use crate::http::{Application, HttpLimits};
+use crate::http::{Application, HttpLimits, Served};
+use crate::metrics::Metrics;
 use crate::policy::Engine;
 use crate::quarantine::Review;
 use crate::registry::{Gate, GateLimits, Registry};
@@ -33,6 +34,7 @@ pub struct App {
     /// The verbs on tokens.
     pub tokens: Arc<Tokens>,
     identities: Identities,
+    metrics: Arc<Metrics>,
     limits: HttpLimits,
 }
 
@@ -43,7 +45,9 @@ impl App {
         let gate = Gate::new(
             engine,
             GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations },
+            Arc::clone(store.metrics()),
         );
+        let blobs = blobs.clone().measured_by(Arc::clone(store.metrics()));
         let upload_expire_ms = i64::from(config.uploads.expire_hours) * 3_600_000;
         let registry = Registry::new(Arc::clone(store), blobs.clone(), gate, upload_expire_ms);
         let limits = HttpLimits {
@@ -57,9 +61,10 @@ impl App {
         App {
             clock,
             registry: Arc::new(registry),
-            review: Arc::new(Review::new(Arc::clone(store), blobs.clone())),
+            review: Arc::new(Review::new(Arc::clone(store), blobs)),
             tokens: Arc::new(Tokens::new(Arc::clone(store), config.tokens.default_ttl_days)),
             identities: Identities::new(Arc::clone(store)),
+            metrics: Arc::clone(store.metrics()),
             limits,
             config,
         }
@@ -94,5 +99,21 @@ impl Application for App {
 
     fn limits(&self) -> &HttpLimits {
         &self.limits
+    }
+
+    fn begun(&self) {
+        self.metrics.requests.begun();
+    }
+
+    fn served(&self, served: &Served<'_>) {
+        self.metrics.requests.ended(served.method, served.pattern, served.status, served.elapsed);
+    }
+
+    fn connected(&self) {
+        self.metrics.requests.connected();
+    }
+
+    fn disconnected(&self) {
+        self.metrics.requests.disconnected();
     }
 }

@@ -27,6 +27,25 @@ pub fn deadline_after_ms(ms: u64) -> tokio::time::Instant {
     tokio::time::Instant::now() + std::time::Duration::from_millis(ms)
 }
 
+/// Measures how long something takes, by the machine's clock that never steps: for metrics and the log, never for decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+#[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+impl Stopwatch {
+    /// Begins now.
+    #[must_use]
+    pub fn start() -> Stopwatch {
+        Stopwatch(std::time::Instant::now())
+    }
+
+    /// The time since it began.
+    #[must_use]
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The machine's own clock and random source.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;

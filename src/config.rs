@@ -119,6 +119,13 @@ section! {
     }
 }
 
+/// `[metrics]`: what `GET /metrics` tells, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metrics {
+    /// Whether anybody may read it. Otherwise it takes a token with `repo:*:admin`.
+    pub anonymous: bool,
+}
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -142,6 +149,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// How others are told.
     pub webhooks: Webhooks,
+    /// The metrics.
+    pub metrics: Metrics,
     /// The log.
     pub log: Log,
 }
@@ -232,6 +241,7 @@ impl Config {
             uploads: Uploads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
+            metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
             log: Log::read(&mut reader),
         };
         reader.end().map(|()| config)
@@ -251,6 +261,7 @@ impl Config {
             uploads: Uploads::default(),
             tokens: Tokens::default(),
             webhooks: Webhooks::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }

@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,11 +12,18 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::{Log, LogFormat, environment};
 use crate::error::{Error, Result};
 
-/// Starts logging. Keep the guard until the process ends: dropping it writes what still waits for the files.
+/// What a log into files needs as long as the process runs: dropping it writes what still waits for the files.
+pub struct LogFiles {
+    /// Counts the lines that the files could not take in time.
+    pub lost: ErrorCounter,
+    _guard: WorkerGuard,
+}
+
+/// Starts logging. Keep what it returns until the process ends.
 ///
 /// # Errors
 /// Internal, when the filter is bad, the files cannot be opened or logging has been started before.
-pub fn start(log: &Log) -> Result<Option<WorkerGuard>> {
+pub fn start(log: &Log) -> Result<Option<LogFiles>> {
     let filter = EnvFilter::try_new(&log.level).map_err(|cause| Error::internal("reading log.level", cause))?;
     let Some(directory) = &log.directory else {
         let is_coloured = std::io::stderr().is_terminal() && environment("NO_COLOR").is_none();
@@ -24,8 +31,9 @@ pub fn start(log: &Log) -> Result<Option<WorkerGuard>> {
         return Ok(None);
     };
     let (writer, guard) = tracing_appender::non_blocking(daily_files(directory, log.keep_files)?);
+    let lost = writer.error_counter();
     install(log.format, filter, Colour::Never, writer)?;
-    Ok(Some(guard))
+    Ok(Some(LogFiles { lost, _guard: guard }))
 }
 
 /// Whether lines carry colour.

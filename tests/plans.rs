@@ -61,6 +61,30 @@ const HOT: &[(&str, &str)] = &[
         "FROM jobs INDEXED BY jobs_due WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND due_at <= :now",
         "jobs USING INDEX jobs_due (kind=? AND due_at<?)",
     ),
+    ("SELECT * FROM jobs INDEXED BY jobs_by_state_listed", "jobs USING INDEX jobs_by_state_listed (state=? AND job_id>? AND job_id<?)"),
+    ("SELECT * FROM jobs WHERE :state IS NULL AND job_id >= :since", "jobs USING PRIMARY KEY (job_id>? AND job_id<?)"),
+    ("SELECT * FROM outbox INDEXED BY outbox_by_state", "outbox USING INDEX outbox_by_state (state=? AND seq>? AND seq<?)"),
+    ("SELECT * FROM outbox WHERE :state IS NULL AND seq < :before", "outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    (
+        "(SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = :state AND kind = :kind LIMIT :limit)",
+        "jobs USING COVERING INDEX jobs_by_state (state=? AND kind=?)",
+    ),
+    (
+        "SELECT updated_at FROM jobs INDEXED BY jobs_by_state WHERE state = :state AND kind = :kind ORDER BY updated_at",
+        "jobs USING COVERING INDEX jobs_by_state (state=? AND kind=?)",
+    ),
+    (
+        "(SELECT 1 FROM outbox INDEXED BY outbox_by_state WHERE state = :state LIMIT :limit)",
+        "outbox USING COVERING INDEX outbox_by_state (state=?)",
+    ),
+    (
+        "(SELECT 1 FROM outbox INDEXED BY outbox_delivered WHERE state = 'delivered' AND delivered_at >= :since LIMIT :limit)",
+        "outbox USING COVERING INDEX outbox_delivered (delivered_at>?)",
+    ),
+    (
+        "(SELECT 1 FROM quarantine_items WHERE status = :open LIMIT :limit)",
+        "quarantine_items USING COVERING INDEX quarantine_by_status (status=?)",
+    ),
     ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
     ("SELECT webhook_id FROM webhooks WHERE repo_key IN ('', :repo)", "webhooks USING INDEX webhooks_by_repo (repo_key=?)"),
     ("FROM deliveries JOIN webhooks USING (webhook_id) WHERE delivery_id = :id", "deliveries USING PRIMARY KEY (delivery_id=?)"),

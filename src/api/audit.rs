@@ -8,7 +8,7 @@ use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::wire::{PageBody, page_limit};
+use super::wire::{PageBody, moment, page_limit};
 use crate::app::App;
 use crate::domain::access::Operator;
 use crate::domain::digest::hex;
@@ -59,11 +59,6 @@ impl RowBody {
         let details = RawValue::from_string(details).map_err(|cause| Error::internal(format!("reading audit row {seq}"), cause))?;
         Ok(RowBody { seq, audit_id: id, time, actor, token_id, action, resource_type, resource_id, request_id, details, hash: hex(&hash) })
     }
-}
-
-fn moment(name: &str, text: Option<String>) -> Result<Option<Time>> {
-    let read = |text: String| text.parse::<Time>().map_err(|error| Error::bad_request(format!("the parameter `{name}`: {error}")));
-    text.map(read).transpose()
 }
 
 async fn list(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::domain::access::Caller;
 use crate::error::{Code, Error, Result};
 use crate::http::{Reply, Request, Routes};
+use crate::registry::{Health, Workers};
 
 /// The routes of this file.
 pub(super) fn routes() -> Routes<App> {
@@ -37,6 +38,7 @@ struct ReadyBody {
     status: &'static str,
     writer: bool,
     disk: bool,
+    workers: bool,
 }
 
 async fn about(_app: Arc<App>, caller: Caller, _request: Request) -> Result<Reply> {
@@ -56,13 +58,31 @@ async fn live(_app: Arc<App>, _caller: Caller, _request: Request) -> Result<Repl
 
 async fn ready(app: Arc<App>, _caller: Caller, _request: Request) -> Result<Reply> {
     let health = app.registry.health().await;
-    if health.writer && health.disk {
-        return Reply::ok(&ReadyBody { status: "ready", writer: true, disk: true });
+    let faults = faults(&health);
+    let workers = health.workers == Workers::Working;
+    if faults.is_empty() {
+        return Reply::ok(&ReadyBody { status: "ready", writer: health.writer, disk: health.disk, workers });
     }
-    let message = if health.writer {
-        "the data directory cannot be written to or its disk is full; free space or correct its permissions"
-    } else {
-        "the database does not commit writes; the log says why"
+    Err(Error::new(Code::Unavailable, faults.join("; "))
+        .with("status", "not_ready")
+        .with("writer", health.writer)
+        .with("disk", health.disk)
+        .with("workers", workers))
+}
+
+/// What stands in the way, and what to do about it.
+fn faults(health: &Health) -> Vec<&'static str> {
+    let writer = (!health.writer).then_some("the database does not commit writes; the log says why");
+    let disk =
+        (!health.disk).then_some("the data directory cannot be written to or its disk is full; free space or correct its permissions");
+    let workers = match health.workers {
+        Workers::Working => None,
+        Workers::Failing => Some("the queue of jobs cannot be worked now and is tried again every few seconds; the log says why"),
+        Workers::Overdue => {
+            Some("a batch of jobs has been running for longer than its lease; see /v1/admin/jobs?state=processing, then restart")
+        }
+        Workers::Stopped => Some("no background work runs in this process; restart it, the log says why it ended"),
+        Workers::Silent => Some("the background work gave no sign of life in time; if that lasts, restart the process"),
     };
-    Err(Error::new(Code::Unavailable, message).with("writer", health.writer).with("disk", health.disk))
+    [writer, disk, workers].into_iter().flatten().collect()
 }

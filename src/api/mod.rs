@@ -12,12 +12,14 @@ mod blobs;
 mod drafts;
 mod evaluations;
 mod health;
+mod metrics;
 mod operations;
 mod packages;
 mod policies;
 mod quarantine;
 mod repos;
 mod search;
+mod summary;
 mod tokens;
 mod uploads;
 mod version_wire;
@@ -33,6 +35,7 @@ use crate::http::Routes;
 pub fn routes() -> Routes<App> {
     Routes::new()
         .join(health::routes())
+        .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
         .join(uploads::routes())
@@ -47,4 +50,5 @@ pub fn routes() -> Routes<App> {
         .join(webhooks::routes())
         .join(audit::routes())
         .join(operations::routes())
+        .join(summary::routes())
 }

@@ -1,45 +1,73 @@
-//! The backlogs over HTTP: outbox, jobs, a summary. Invariant: all of it is for who runs the instance.
+//! The backlogs over HTTP: outbox, jobs. Invariant: all of it is for who runs the instance.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::wire::{PageBody, page_limit};
+use super::wire::{PageBody, moment, page_limit};
 use crate::app::App;
 use crate::domain::access::Operator;
 use crate::domain::id::{EventId, JobId};
+use crate::domain::name::RepoKey;
 use crate::domain::outbox::OutboxKind;
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::http::{Reply, Request, Routes};
-use crate::registry::{JobKind, JobRow, JobState, OpsSummary, OutboxRow, OutboxState};
+use crate::registry::{JobFilter, JobKind, JobRow, JobState, OutboxFilter, OutboxRow, OutboxState};
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new()
-        .get("/v1/admin/ops/summary", "/v1/admin/ops/summary", summary)
         .get("/v1/admin/outbox", "/v1/admin/outbox", outbox)
+        .get("/v1/admin/outbox/{eventId}", "/v1/admin/outbox/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55", event)
+        .post("/v1/admin/outbox/{eventId}/retry", "/v1/admin/outbox/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/retry", retry_event)
         .get("/v1/admin/jobs", "/v1/admin/jobs", jobs)
+        .post("/v1/admin/jobs/retry", "/v1/admin/jobs/retry", retry_dead)
+        .get("/v1/admin/jobs/{jobId}", "/v1/admin/jobs/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55", job)
         .post("/v1/admin/jobs/{jobId}/retry", "/v1/admin/jobs/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/retry", retry)
         .post("/v1/admin/jobs/{jobId}/cancel", "/v1/admin/jobs/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/cancel", cancel)
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct OutboxQuery {
     state: Option<OutboxState>,
+    kind: Option<OutboxKind>,
+    repo: Option<RepoKey>,
+    error: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    due_before: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct JobsQuery {
     state: Option<JobState>,
     kind: Option<JobKind>,
+    error: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    due_before: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
+}
+
+/// Which jobs a retry of many is about. The state is said, so that nobody takes it for all jobs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryBody {
+    state: JobState,
+    kind: Option<JobKind>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RetriedBody {
+    retried: u64,
+    more: bool,
 }
 
 #[derive(Serialize)]
@@ -114,74 +142,52 @@ impl From<JobRow> for JobBody {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OutboxSummary {
-    pending: u64,
-    dead: u64,
-    oldest_pending_at: Option<Time>,
-    oldest_pending_age_seconds: Option<i64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SearchSummary {
-    state: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SummaryBody {
-    at: Time,
-    outbox: OutboxSummary,
-    jobs: BTreeMap<&'static str, u64>,
-    next_job_due_at: Option<Time>,
-    open_holds: u64,
-    search: SearchSummary,
-}
-
-impl From<OpsSummary> for SummaryBody {
-    fn from(summary: OpsSummary) -> SummaryBody {
-        let oldest = summary.oldest_pending_event;
-        SummaryBody {
-            at: summary.at,
-            outbox: OutboxSummary {
-                pending: summary.pending_events,
-                dead: summary.dead_events,
-                oldest_pending_at: oldest,
-                oldest_pending_age_seconds: oldest.map(|oldest| summary.at.seconds_since(oldest)),
-            },
-            jobs: summary.jobs.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
-            next_job_due_at: summary.next_job_due,
-            open_holds: summary.open_holds,
-            search: SearchSummary { state: summary.search.as_str() },
-        }
-    }
-}
-
-async fn summary(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
-    let summary = app.run(move |app| app.registry.ops_summary(&operator)).await?;
-    Reply::ok(&SummaryBody::from(summary))
-}
-
 async fn outbox(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
-    let OutboxQuery { state, limit, cursor } = request.query()?;
+    let OutboxQuery { state, kind, repo, error, since, until, due_before, limit, cursor } = request.query()?;
     let limit = page_limit(limit)?;
-    let page = app.run(move |app| app.registry.outbox(&operator, state, limit, cursor.as_deref())).await?;
+    let (since, until) = (moment("since", since)?, moment("until", until)?);
+    let filter = OutboxFilter { state, kind, repo, error, since, until, due_before: moment("dueBefore", due_before)? };
+    let page = app.run(move |app| app.registry.outbox(&operator, &filter, limit, cursor.as_deref())).await?;
     let items = page.items.into_iter().map(EventBody::new).collect::<Result<Vec<_>>>()?;
     Reply::ok(&PageBody { items, next_cursor: page.next_cursor })
 }
 
+async fn event(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
+    let id: EventId = request.param_as("eventId")?;
+    Reply::ok(&EventBody::new(app.run(move |app| app.registry.outbox_event(&operator, &id)).await?)?)
+}
+
+async fn retry_event(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
+    let id: EventId = request.param_as("eventId")?;
+    Reply::ok(&EventBody::new(app.registry.retry_event(&operator, id).await?)?)
+}
+
 async fn jobs(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
-    let JobsQuery { state, kind, limit, cursor } = request.query()?;
+    let JobsQuery { state, kind, error, since, until, due_before, limit, cursor } = request.query()?;
     let limit = page_limit(limit)?;
-    let page = app.run(move |app| app.registry.jobs(&operator, state, kind, limit, cursor.as_deref())).await?;
+    let (since, until) = (moment("since", since)?, moment("until", until)?);
+    let filter = JobFilter { state, kind, error, since, until, due_before: moment("dueBefore", due_before)? };
+    let page = app.run(move |app| app.registry.jobs(&operator, &filter, limit, cursor.as_deref())).await?;
     Reply::ok(&PageBody::of(page, JobBody::from))
+}
+
+async fn job(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
+    let id: JobId = request.param_as("jobId")?;
+    Reply::ok(&JobBody::from(app.run(move |app| app.registry.job(&operator, &id)).await?))
 }
 
 async fn retry(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {
     let id: JobId = request.param_as("jobId")?;
     Reply::ok(&JobBody::from(app.registry.retry_job(&operator, id).await?))
+}
+
+async fn retry_dead(app: Arc<App>, operator: Operator, mut request: Request) -> Result<Reply> {
+    let RetryBody { state, kind, error } = request.json().await?;
+    if state != JobState::Dead {
+        return Err(Error::bad_request("state must be dead: jobs in any other state are retried one by one"));
+    }
+    let retried = app.registry.retry_dead_jobs(&operator, kind, error).await?;
+    Reply::ok(&RetriedBody { retried: retried.count, more: retried.more })
 }
 
 async fn cancel(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {

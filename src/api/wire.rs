@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::registry::Page;
 
@@ -39,6 +40,15 @@ pub fn page_limit(limit: Option<usize>) -> Result<usize> {
         Some(limit) if (1..=PAGE_LIMIT).contains(&limit) => Ok(limit),
         Some(_) => Err(Error::bad_request(format!("limit must be 1 to {PAGE_LIMIT}"))),
     }
+}
+
+/// Reads a parameter that is a moment.
+///
+/// # Errors
+/// `bad_request` that names the parameter.
+pub fn moment(name: &str, text: Option<String>) -> Result<Option<Time>> {
+    let read = |text: String| text.parse::<Time>().map_err(|error| Error::bad_request(format!("the parameter `{name}`: {error}")));
+    text.map(read).transpose()
 }
 
 /// One page of a list.

@@ -36,6 +36,22 @@ pub(super) fn has_room(directory: &Path) -> io::Result<bool> {
     Ok(!disk.flags().contains(FsFlags::ST_RDONLY) && free_bytes >= ROOM_BYTES)
 }
 
+/// The space of a disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What this process may still use.
+    pub free_bytes: u64,
+    /// All of it.
+    pub size_bytes: u64,
+}
+
+/// The space of the disk under `directory`.
+pub(super) fn space(directory: &Path) -> io::Result<DiskSpace> {
+    let disk = statvfs(directory)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
+    Ok(DiskSpace { free_bytes: bytes(disk.blocks_available()), size_bytes: bytes(disk.blocks()) })
+}
+
 /// Creates a directory and its parents where they are missing, mode 0700.
 pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)

@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::error::Result;
+use crate::metrics::Metrics;
+pub use disk::DiskSpace;
 use disk::{create_directory, disk_fault, sync_directory};
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
@@ -28,6 +30,7 @@ use disk::{create_directory, disk_fault, sync_directory};
 pub struct Blobs {
     inner: Arc<Inner>,
     upload_limit_bytes: u64,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,11 @@ impl Blobs {
             sync_directory(directory)?;
         }
         let shards = (0..=u8::MAX).map(|_| Mutex::default()).collect();
-        Ok(Blobs { inner: Arc::new(Inner { content, staging, staging_door: Mutex::default(), shards }), upload_limit_bytes: u64::MAX })
+        Ok(Blobs {
+            inner: Arc::new(Inner { content, staging, staging_door: Mutex::default(), shards }),
+            upload_limit_bytes: u64::MAX,
+            metrics: Arc::default(),
+        })
     }
 
     /// The same blobs, with uploads refused beyond `upload_limit_bytes` bytes.
@@ -71,12 +78,26 @@ impl Blobs {
         Blobs { upload_limit_bytes, ..self }
     }
 
+    /// The same blobs, with what comes in and goes out counted here.
+    #[must_use]
+    pub fn measured_by(self, metrics: Arc<Metrics>) -> Blobs {
+        Blobs { metrics, ..self }
+    }
+
     /// Whether uploads can come in: the directories may be written to and their disk has room left. Blocks.
     ///
     /// # Errors
     /// Internal, when the disk cannot even be asked.
     pub fn has_room(&self) -> Result<bool> {
         disk::has_room(&self.inner.staging).map_err(|cause| disk_fault(format!("looking at {}", self.inner.staging.display()), cause))
+    }
+
+    /// The space of the disk under the blobs. Blocks.
+    ///
+    /// # Errors
+    /// Internal, when the disk cannot be asked.
+    pub fn disk_space(&self) -> Result<DiskSpace> {
+        disk::space(&self.inner.content).map_err(|cause| disk_fault(format!("looking at {}", self.inner.content.display()), cause))
     }
 
     fn staging_path(&self, upload: UploadId) -> PathBuf {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::Blobs;
@@ -14,6 +15,7 @@ use crate::domain::version::File;
 use crate::domain::visibility::{Held, Visible};
 use crate::error::{Error, Result};
 use crate::hop;
+use crate::metrics::Metrics;
 
 /// Larger files are read in pieces of this size, one hop each.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -30,6 +32,7 @@ pub struct Content {
     digest: Digest,
     size_bytes: u64,
     source: Source,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Blobs {
     }
 
     async fn open_row(&self, row: &File) -> Result<Content> {
-        let (digest, size_bytes) = (row.digest, row.size_bytes);
+        let (digest, size_bytes, metrics) = (row.digest, row.size_bytes, Arc::clone(&self.metrics));
         let path = self.blob_path(&digest);
         hop::run(move || {
             let doing = || format!("opening blob {digest} (artifortress verify --blobs tells more)");
@@ -66,7 +69,7 @@ impl Blobs {
                 return Err(Error::internal(doing(), format!("the row says {size_bytes} bytes, the disk has {actual_bytes}")));
             }
             let source = if size_bytes <= SMALL_BYTES { Source::Memory(read_piece(&file, 0, size_bytes)?) } else { Source::Disk(file) };
-            Ok(Content { digest, size_bytes, source })
+            Ok(Content { digest, size_bytes, source, metrics })
         })
         .await
     }
@@ -95,14 +98,15 @@ impl Content {
     /// Streams some bytes, end exclusive and inside the content, in chunks of at most 256 KiB: exactly those, or an error.
     #[must_use]
     pub fn into_stream_of(self, wanted: Range<u64>) -> Chunks {
-        let (start, end) = (wanted.start.min(self.size_bytes), wanted.end.min(self.size_bytes));
-        match self.source {
+        let (start, end, metrics) = (wanted.start.min(self.size_bytes), wanted.end.min(self.size_bytes), self.metrics);
+        let chunks = match self.source {
             Source::Memory(bytes) => {
                 let part = usize::try_from(start).ok().zip(usize::try_from(end).ok()).filter(|(start, end)| start < end);
                 stream::iter(part.map(|(start, end)| Ok(bytes.slice(start..end)))).boxed()
             }
             Source::Disk(file) => stream_from_disk(Arc::new(file), start, end),
-        }
+        };
+        chunks.inspect_ok(move |piece| metrics.blobs.served(piece.len() as u64)).boxed()
     }
 }
 
@@ -132,8 +136,6 @@ fn read_piece(file: &std::fs::File, offset: u64, count: u64) -> Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::TryStreamExt;
-
     use super::super::testing::{store, varied};
     use super::*;
     use crate::domain::access::{Caller, Grants, Identity, Permit, Promote, Read, Role, Roles};

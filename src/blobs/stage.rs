@@ -210,6 +210,7 @@ impl Stage {
             return Ok(());
         }
         let count = piece.len() as u64;
+        self.blobs.metrics.blobs.staged(count);
         let open = hop::run(move || {
             open.file.write_all(&piece).map_err(|cause| disk_fault(format!("writing upload {upload}"), cause))?;
             if let Hash::Running(hash) = &mut open.hash {

@@ -141,6 +141,7 @@ impl Staged {
         }
         // The pin comes first: from here on a blob that is found cannot vanish again.
         let pin = blobs.pin(digest);
+        blobs.metrics.blobs.stored();
         ensure_shard(blobs, &digest)?;
         let path = blobs.blob_path(&digest);
         if has_size(&path, size_bytes)? {

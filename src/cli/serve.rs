@@ -21,6 +21,7 @@ use crate::config::{Config, Listen};
 use crate::error::{Error, Result};
 use crate::http::{Router, Server};
 use crate::jobs::{JobSettings, Jobs};
+use crate::logging::LogFiles;
 use crate::policy::CedarEngine;
 use crate::store::{Store, StoreOptions};
 use crate::{logging, routes};
@@ -40,8 +41,8 @@ pub(super) fn serve(config: Config) -> ExitCode {
     // Files are for this user alone, and no core file may hold a secret.
     umask(Mode::from_bits_truncate(0o077));
     let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let guard = match logging::start(&config.log) {
-        Ok(guard) => guard,
+    let log = match logging::start(&config.log) {
+        Ok(log) => log,
         Err(error) => return complain_of(&error),
     };
     if let Err(cause) = no_core {
@@ -54,8 +55,8 @@ pub(super) fn serve(config: Config) -> ExitCode {
         .max_blocking_threads(64)
         .build()
         .map_err(|cause| Error::internal("starting the runtime", cause))
-        .and_then(|runtime| runtime.block_on(run(config)));
-    drop(guard);
+        .and_then(|runtime| runtime.block_on(run(config, log.as_ref())));
+    drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain_of(&error),
@@ -80,7 +81,7 @@ fn allow_open_files(max_connections: usize) {
     }
 }
 
-async fn run(config: Config) -> Result<()> {
+async fn run(config: Config, log: Option<&LogFiles>) -> Result<()> {
     let stop = StopSignals::listen()?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
     let listeners = bind(&config.listen).await?;
@@ -92,6 +93,9 @@ async fn run(config: Config) -> Result<()> {
         ..StoreOptions::at(&config.data_dir)
     };
     let store = Arc::new(Store::open(&options, Arc::clone(&clock))?);
+    if let Some(log) = log {
+        store.metrics().process.set_log(log.lost.clone());
+    }
     let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
     let token_file = config.bootstrap_token_file.as_deref();
     let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;

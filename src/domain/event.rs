@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::access::{Roles, Scope};
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
-use super::id::{EvaluationId, JobId, QuarantineId, TokenId, UploadId, VersionId};
+use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
 use super::name::{RepoKey, Subject};
 use super::quarantine::Ballot;
@@ -197,6 +197,14 @@ pub enum Event {
         job_id: JobId,
     },
     Webhook(WebhookEvent),
+    JobsRetried {
+        kind: Option<String>,
+        error: Option<String>,
+        count: u64,
+    },
+    OutboxEventRetried {
+        event_id: EventId,
+    },
 }
 
 /// An audit row's own words; actor, time and chain are added by the store.
@@ -319,14 +327,24 @@ impl Event {
             Event::JobRetried { job_id } => entry("job.retried", "job", job_id, json!({})),
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
             Event::Webhook(event) => event.audit(),
+            Event::JobsRetried { kind, error, count } => {
+                entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
+            }
+            Event::OutboxEventRetried { event_id } => entry("outbox.retried", "event", event_id, json!({})),
         }
     }
 
     /// Whether jobs may be due after this of which no outbox event tells.
     #[must_use]
     pub fn touches_queue(&self) -> bool {
-        matches!(self, Event::JobRetried { .. } | Event::SearchRebuildRequested | Event::SearchResumed)
-            || matches!(self, Event::Webhook(event) if event.enqueues())
+        matches!(
+            self,
+            Event::JobRetried { .. }
+                | Event::JobsRetried { .. }
+                | Event::OutboxEventRetried { .. }
+                | Event::SearchRebuildRequested
+                | Event::SearchResumed
+        ) || matches!(self, Event::Webhook(event) if event.enqueues())
     }
 
     /// Whether cached identities or repo settings may be out of date after this.

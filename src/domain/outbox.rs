@@ -92,7 +92,9 @@ impl Event {
             | Event::SearchResumed
             | Event::JobRetried { .. }
             | Event::JobCancelled { .. }
-            | Event::Webhook(_) => None,
+            | Event::Webhook(_)
+            | Event::JobsRetried { .. }
+            | Event::OutboxEventRetried { .. } => None,
         }
     }
 }

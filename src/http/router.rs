@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::header::{self, HeaderName, HeaderValue};
 use ::http::{Method, Response, StatusCode};
@@ -17,12 +18,11 @@ use super::limits::HttpLimits;
 use super::reply::{Reply, ReplyBody};
 use super::request::{Head, Request};
 use super::route::{Access, REPO_PARAM, Route, Routes};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::domain::access::Caller;
 use crate::domain::id::RequestId;
 use crate::domain::name::RepoKey;
 use crate::domain::repo::Repo;
-use crate::domain::time::Time;
 use crate::error::{Code, Error, Result};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,8 +53,17 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
-    /// Told of every request after it was answered or given up, for metrics.
+    /// Told of every request when it comes, for metrics.
+    fn begun(&self) {}
+
+    /// Told of every request that had begun after it was answered or given up, for metrics.
     fn served(&self, _served: &Served<'_>) {}
+
+    /// Told of every connection when it was accepted, for metrics.
+    fn connected(&self) {}
+
+    /// Told of every connection that was accepted when it has ended, for metrics.
+    fn disconnected(&self) {}
 }
 
 /// One request that has ended. It names the pattern, never the address, the query or a header.
@@ -62,12 +71,12 @@ pub trait Application: Send + Sync + 'static {
 pub struct Served<'a> {
     /// The verb.
     pub method: &'a Method,
-    /// The route's pattern; `-` where no route has the address.
-    pub pattern: &'static str,
+    /// The route's pattern; `None` where no route has the address.
+    pub pattern: Option<&'static str>,
     /// The status sent; `None` when the client left first.
     pub status: Option<StatusCode>,
-    /// From the head of the request to the head of the answer, in milliseconds.
-    pub elapsed_ms: i64,
+    /// From the head of the request to the head of the answer.
+    pub elapsed: Duration,
     /// The request.
     pub request_id: RequestId,
     /// Who made it; empty before that was known.
@@ -155,7 +164,7 @@ impl<A: Application> Router<A> {
         let head = Arc::new(Head::new(parts, self.app.public_url().map(str::to_owned)).with_params(found.params));
         let outcome = match found.route {
             Ok(route) => {
-                line.pattern = route.pattern();
+                line.pattern = Some(route.pattern());
                 let work = self.run(route, &head, Body::new(body, *self.app.limits()), &mut line);
                 AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
             }
@@ -245,9 +254,9 @@ fn finish(reply: Reply, method: &Method, request_id: RequestId) -> Response<Repl
 /// The line of the access log for one request; written when it is dropped, so also for clients that left.
 struct Line<A: Application> {
     app: Arc<A>,
-    began: Time,
+    began: Stopwatch,
     method: Method,
-    pattern: &'static str,
+    pattern: Option<&'static str>,
     status: Option<StatusCode>,
     request_id: RequestId,
     subject: String,
@@ -255,23 +264,24 @@ struct Line<A: Application> {
 
 impl<A: Application> Line<A> {
     fn begin(app: &Arc<A>, method: Method, request_id: RequestId) -> Line<A> {
-        Line { app: Arc::clone(app), began: app.clock().now(), method, pattern: "-", status: None, request_id, subject: String::new() }
+        app.begun();
+        Line { app: Arc::clone(app), began: Stopwatch::start(), method, pattern: None, status: None, request_id, subject: String::new() }
     }
 }
 
 impl<A: Application> Drop for Line<A> {
     fn drop(&mut self) {
-        let elapsed_ms = self.app.clock().now().unix_ms().saturating_sub(self.began.unix_ms()).max(0);
         let served = Served {
             method: &self.method,
             pattern: self.pattern,
             status: self.status,
-            elapsed_ms,
+            elapsed: self.began.elapsed(),
             request_id: self.request_id,
             subject: &self.subject,
         };
         let status = served.status.as_ref().map_or("client left", StatusCode::as_str);
-        tracing::info!(target: "artifortress::access", method = %served.method, route = served.pattern, status, ms = elapsed_ms, request_id = %served.request_id, subject = served.subject);
+        let (route, ms) = (served.pattern.unwrap_or("-"), served.elapsed.as_millis());
+        tracing::info!(target: "artifortress::access", method = %served.method, route, status, ms, request_id = %served.request_id, subject = served.subject);
         self.app.served(&served);
     }
 }

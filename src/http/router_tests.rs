@@ -12,6 +12,7 @@ use crate::domain::access::{Grants, Identity, Operator, Permit, Read, Roles, Sco
 use crate::domain::id::TokenId;
 use crate::domain::name::Subject;
 use crate::domain::repo::{RepoKind, RepoSettings};
+use crate::domain::time::Time;
 use crate::http::conditional::EntityTag;
 use crate::http::reply::Cache;
 
@@ -64,7 +65,7 @@ impl Application for App {
 
     fn served(&self, served: &Served<'_>) {
         let status = served.status.map_or(0, |status| status.as_u16());
-        self.served.lock().unwrap().push(format!("{} {} {status} {}", served.method, served.pattern, served.subject));
+        self.served.lock().unwrap().push(format!("{} {} {status} {}", served.method, served.pattern.unwrap_or("-"), served.subject));
     }
 }
 

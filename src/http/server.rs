@@ -120,9 +120,26 @@ fn is_of_one_connection(cause: &io::Error) -> bool {
     [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused].contains(&cause.kind())
 }
 
+/// Tells the program of a connection, and of its end however that comes.
+struct Counted<'a, A: Application>(&'a A);
+
+impl<'a, A: Application> Counted<'a, A> {
+    fn begin(app: &'a A) -> Counted<'a, A> {
+        app.connected();
+        Counted(app)
+    }
+}
+
+impl<A: Application> Drop for Counted<'_, A> {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
 /// Serves one connection to its end, holding its slot.
 async fn serve<A: Application>(shared: Arc<Shared<A>>, stream: TcpStream, slot: OwnedSemaphorePermit) {
     let limits = *shared.router.app().limits();
+    let _counted = Counted::begin(&**shared.router.app());
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "the socket does not take TCP_NODELAY");
     }

@@ -2,6 +2,7 @@
 //! before it looks, so none is lost, and sleeps until the next due time, so an idle process does not stir.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::kinds::Lane;
 use super::relay;
 use super::worker::Worker;
+use crate::domain::time::Time;
 use crate::error::Result;
 use crate::hop;
+use crate::pulse::{Questions, Workers};
 
 /// Milliseconds after a failure of the store until the next try.
 const FAILURE_PAUSE_MS: u64 = 5_000;
@@ -31,20 +34,17 @@ enum Rest {
 }
 
 /// Relays and dispatches until `stop` is cancelled, then waits for the batches that run.
-pub(super) async fn run(worker: Worker, workers: usize, stop: CancellationToken) {
+pub(super) async fn run(worker: Worker, workers: usize, mut questions: Questions, stop: CancellationToken) {
     let mut wakes = worker.store().queue_wakes();
     let mut dispatcher = Dispatcher::new(worker, workers);
     while !stop.is_cancelled() {
         wakes.mark_unchanged();
-        let rest = match dispatcher.round().await {
+        let rest = match dispatcher.answering_round(&mut questions).await {
             Ok(rest) => rest,
             Err(error) => {
                 tracing::error!(?error, "the queue cannot be worked now; trying again");
                 // Wake-ups are not listened to here, and not lost: they stay unseen.
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(Duration::from_millis(FAILURE_PAUSE_MS)) => {}
-                }
+                dispatcher.pause(&mut questions, &stop).await;
                 continue;
             }
         };
@@ -53,6 +53,7 @@ pub(super) async fn run(worker: Worker, workers: usize, stop: CancellationToken)
             Some(ended) = dispatcher.running.join_next_with_id() => dispatcher.end(ended),
             Ok(()) = wakes.changed() => {}
             () = sleep(rest) => {}
+            () = questions.next() => questions.answer(dispatcher.condition().now(dispatcher.now())),
         }
     }
     while let Some(ended) = dispatcher.running.join_next_with_id().await {
@@ -65,12 +66,67 @@ struct Dispatcher {
     /// Batches of one lane that run side by side.
     workers: usize,
     running: JoinSet<Result<()>>,
-    lanes: HashMap<Id, Lane>,
+    /// The lane of each running batch, and when it began.
+    lanes: HashMap<Id, (Lane, Time)>,
+    /// How the last round went: `Working` or `Failing`.
+    last_round: Workers,
+}
+
+/// What a question is answered from.
+struct Condition {
+    last_round: Workers,
+    /// When the oldest of what runs began.
+    began: Time,
+    lease_ms: i64,
+}
+
+impl Condition {
+    fn now(&self, now: Time) -> Workers {
+        if now > self.began.plus_ms(self.lease_ms) { Workers::Overdue } else { self.last_round }
+    }
 }
 
 impl Dispatcher {
     fn new(worker: Worker, workers: usize) -> Dispatcher {
-        Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), lanes: HashMap::new() }
+        Dispatcher { worker, workers: workers.max(1), running: JoinSet::new(), lanes: HashMap::new(), last_round: Workers::Working }
+    }
+
+    fn now(&self) -> Time {
+        self.worker.store().clock().now()
+    }
+
+    /// What there is to say to a question now.
+    fn condition(&self) -> Condition {
+        let began = self.lanes.values().map(|(_, began)| *began).min();
+        Condition { last_round: self.last_round, began: began.unwrap_or(self.now()), lease_ms: self.worker.limits().lease_ms }
+    }
+
+    /// A round, during which questions are answered too: it may take long when there is much to do, and hang when something is wrong.
+    async fn answering_round(&mut self, questions: &mut Questions) -> Result<Rest> {
+        let (clock, condition) = (Arc::clone(self.worker.store().clock()), self.condition());
+        let rest = {
+            let mut round = pin!(self.round());
+            loop {
+                tokio::select! {
+                    rest = &mut round => break rest,
+                    () = questions.next() => questions.answer(condition.now(clock.now())),
+                }
+            }
+        };
+        self.last_round = if rest.is_ok() { Workers::Working } else { Workers::Failing };
+        rest
+    }
+
+    /// Lets some time go by after a failure.
+    async fn pause(&self, questions: &mut Questions, stop: &CancellationToken) {
+        let mut pause = pin!(tokio::time::sleep(Duration::from_millis(FAILURE_PAUSE_MS)));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = &mut pause => return,
+                () = questions.next() => questions.answer(self.condition().now(self.now())),
+            }
+        }
     }
 
     /// Relays what is due and gives each free worker a batch.
@@ -84,14 +140,14 @@ impl Dispatcher {
                 }
                 let worker = self.worker.clone();
                 let task = self.running.spawn(async move { worker.run(batch).await });
-                self.lanes.insert(task.id(), lane);
+                self.lanes.insert(task.id(), (lane, self.now()));
             }
         }
         self.rest().await
     }
 
     fn is_free(&self, lane: Lane) -> bool {
-        self.lanes.values().filter(|running| **running == lane).count() < self.workers
+        self.lanes.values().filter(|(running, _)| *running == lane).count() < self.workers
     }
 
     /// Frees the place of a batch that ended.

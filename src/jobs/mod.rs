@@ -89,7 +89,9 @@ impl Jobs {
     pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
         let worker = settings.worker(&store);
-        let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
+        // From here on, and not from when the task gets its turn, somebody is there to be asked.
+        let questions = store.pulse().listen();
+        let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, questions, stop.clone()));
         let housekeeping = vec![
             tokio::spawn(rebuild::run(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
@@ -97,12 +99,6 @@ impl Jobs {
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
         ];
         Jobs { dispatcher, housekeeping, stop, store }
-    }
-
-    /// Whether relay and workers are alive: for the readiness check.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        !self.dispatcher.is_finished()
     }
 
     /// Ends everything in order: batches that were begun are finished, what was noted is written. Call it after the last

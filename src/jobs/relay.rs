@@ -13,6 +13,7 @@ pub(super) async fn drain(store: &Store, limits: &QueueLimits) -> Result<RelayRe
     let mut total = RelayReport::default();
     loop {
         let round = store.bookkeep(move |books| books.relay(batch, max_attempts)).await?;
+        store.metrics().outbox.relayed(round.delivered, round.requeued, round.dead);
         total.delivered += round.delivered;
         total.requeued += round.requeued;
         total.dead += round.dead;

@@ -14,7 +14,7 @@ use crate::domain::id::{RequestId, TokenId, VersionId};
 use crate::domain::name::{PackageName, PackageType};
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
-use crate::store::{Admission, Done, JobRow, Note, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
+use crate::store::{Admission, Done, JobFilter, JobRow, Note, OutboxFilter, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
 
 pub(super) struct World {
     pub(super) directory: tempfile::TempDir,
@@ -125,7 +125,7 @@ impl World {
     }
 
     pub(super) fn jobs(&self) -> Vec<JobRow> {
-        let mut jobs = self.store.jobs(&self.operator, None, None, 10_000, None).unwrap().items;
+        let mut jobs = self.store.jobs(&self.operator, &JobFilter::default(), 5_000, None).unwrap().items;
         jobs.reverse();
         jobs
     }
@@ -139,7 +139,7 @@ impl World {
     }
 
     pub(super) fn events(&self) -> Vec<OutboxRow> {
-        let mut events = self.store.outbox(&self.operator, None, 10_000, None).unwrap().items;
+        let mut events = self.store.outbox(&self.operator, &OutboxFilter::default(), 5_000, None).unwrap().items;
         events.reverse();
         events
     }
@@ -182,7 +182,6 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
         "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
     world.raw().execute(insert, params![token.to_string()]).unwrap();
     let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
-    assert!(jobs.is_running());
     let id = world.publish("demo", "1.0").await;
     let mut wakes = world.store.queue_wakes();
     while world.jobs().iter().all(|job| job.state.as_str() != "completed") {

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::kinds::{self, Lane, Tools};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::error::Result;
+use crate::metrics::JobEnd;
 use crate::store::{JobKind, LeasedJob, Outcome, QueueLimits, Store};
 
 /// Claims and runs batches; several may do so at once.
@@ -54,7 +55,9 @@ impl Worker {
             if jobs.is_empty() {
                 continue;
             }
+            let watch = Stopwatch::start();
             let outcomes = kinds::run(*kind, &self.tools, &jobs).await;
+            self.store().metrics().jobs.worked(kind.as_str(), watch.elapsed());
             ended.extend(jobs.into_iter().zip(outcomes));
         }
         self.finish(ended).await
@@ -76,20 +79,34 @@ impl Worker {
             rows.push((job, outcome, jitter));
         }
         let limits = self.limits;
-        let lost = self.store().bookkeep(move |books| {
-            let mut lost = 0_usize;
+        let ends = self.store().bookkeep(move |books| {
+            let mut ends = Vec::with_capacity(rows.len());
             for (job, outcome, jitter) in &rows {
-                if !books.finish(job, outcome, &limits, *jitter)? {
-                    lost += 1;
-                }
+                let is_ours = books.finish(job, outcome, &limits, *jitter)?;
+                ends.push((job.kind, if is_ours { end_of(job, outcome) } else { JobEnd::Lost }));
             }
-            Ok(lost)
+            Ok(ends)
         });
-        match lost.await? {
+        let ends = ends.await?;
+        for (kind, end) in &ends {
+            self.store().metrics().jobs.ended(kind.as_str(), *end);
+        }
+        match ends.iter().filter(|(_, end)| *end == JobEnd::Lost).count() {
             0 => {}
             lost => tracing::debug!(lost, "jobs were claimed or enqueued anew while they were worked on"),
         }
         Ok(())
+    }
+}
+
+/// How an attempt is counted whose outcome was written.
+fn end_of(job: &LeasedJob, outcome: &Outcome) -> JobEnd {
+    match outcome {
+        Outcome::Completed | Outcome::Again(_) => JobEnd::Completed,
+        Outcome::Failed(_) if job.attempt >= job.max_attempts => JobEnd::Dead,
+        Outcome::Failed(_) => JobEnd::Failed,
+        Outcome::GivenUp(_) => JobEnd::Dead,
+        Outcome::Postponed(_) | Outcome::Untouched(_) => JobEnd::Postponed,
     }
 }
 

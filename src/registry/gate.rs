@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::clock::deadline_after_ms;
+use crate::clock::{Stopwatch, deadline_after_ms};
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
 use crate::hop;
+use crate::metrics::Metrics;
 use crate::policy::{Document, Engine, PolicyInForce, Verdict};
 use crate::store::{Dossier, PolicyRevision, PolicySnapshot, Question};
 
@@ -36,6 +37,7 @@ pub struct Gate {
     slots: Arc<Semaphore>,
     checks: Arc<Semaphore>,
     budget_ms: u64,
+    metrics: Arc<Metrics>,
 }
 
 struct Shared {
@@ -44,15 +46,16 @@ struct Shared {
 }
 
 impl Gate {
-    /// A gate that asks `engine`.
+    /// A gate that asks `engine` and counts what it decides.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, limits: GateLimits) -> Gate {
+    pub fn new(engine: Arc<dyn Engine>, limits: GateLimits, metrics: Arc<Metrics>) -> Gate {
         let shared = Shared { engine, documents: Mutex::default() };
         Gate {
             shared: Arc::new(shared),
             slots: Arc::new(Semaphore::new(limits.concurrent.max(1))),
             checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
             budget_ms: limits.budget_ms,
+            metrics,
         }
     }
 
@@ -78,6 +81,23 @@ impl Gate {
     /// # Errors
     /// What `gather` returns; `policy_timeout` past the budget; `policy_error` when the engine cannot say.
     pub(super) async fn judge<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
+    where
+        F: FnOnce() -> Result<Dossier> + Send + 'static,
+    {
+        let (action, watch) = (question.action, Stopwatch::start());
+        let judged = self.evaluate(deadline, named, question, gather).await;
+        let decision = match &judged {
+            Ok(verdict) => verdict.decision().as_str(),
+            Err(error) if error.code() == Code::PolicyTimeout => "timeout",
+            Err(error) if error.code() == Code::PolicyError => "error",
+            // There was nothing to judge.
+            Err(_) => return judged,
+        };
+        self.metrics.gate.decided(action.as_str(), decision, watch.elapsed());
+        judged
+    }
+
+    async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
     where
         F: FnOnce() -> Result<Dossier> + Send + 'static,
     {
@@ -247,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn however_many_replay_on_a_stuck_engine_they_time_out_and_hold_no_more_threads_than_there_are_slots() {
         let (end, ended) = mpsc::channel();
-        let gate = Gate::new(Arc::new(Stuck(Mutex::new(ended))), GateLimits { budget_ms: 20, concurrent: 2 });
+        let gate = Gate::new(Arc::new(Stuck(Mutex::new(ended))), GateLimits { budget_ms: 20, concurrent: 2 }, Arc::default());
         let replays = (0..200).map(|_| gate.replay(String::new(), PolicySnapshot::default()));
         for outcome in futures_util::future::join_all(replays).await {
             assert_eq!(outcome.unwrap_err().code(), Code::PolicyTimeout);

@@ -1,12 +1,13 @@
-//! Whether this instance can do its work now. Invariant: the answer comes within a stated time, also when the writer hangs.
+//! Whether this instance can do its work now. Invariant: the answer comes within a stated time, also when the writer or the workers hang.
 
 use std::time::Duration;
 
 use super::Registry;
 use crate::hop;
+use crate::pulse::Workers;
 
-/// Milliseconds within which the writer must take and commit a write that changes nothing.
-const WRITER_TIMEOUT_MS: u64 = 2_000;
+/// Within this time the writer must take and commit a write that changes nothing, and the workers give a sign of life.
+const PATIENCE: Duration = Duration::from_millis(2_000);
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +16,16 @@ pub struct Health {
     pub writer: bool,
     /// Whether the data directory can be written to and has room.
     pub disk: bool,
+    /// How the background work does.
+    pub workers: Workers,
 }
 
 impl Registry {
-    /// Asks the writer for a commit and looks at the disk.
+    /// Asks the writer for a commit, looks at the disk, and asks the workers for a sign of life.
     pub async fn health(&self) -> Health {
         let blobs = self.blobs.clone();
-        let commit = tokio::time::timeout(Duration::from_millis(WRITER_TIMEOUT_MS), self.store.bookkeep(|_| Ok(())));
-        let (commit, room) = tokio::join!(commit, hop::run(move || blobs.has_room()));
-        Health { writer: matches!(commit, Ok(Ok(()))), disk: matches!(room, Ok(true)) }
+        let commit = tokio::time::timeout(PATIENCE, self.store.bookkeep(|_| Ok(())));
+        let (commit, room, workers) = tokio::join!(commit, hop::run(move || blobs.has_room()), self.store.pulse().ask(PATIENCE));
+        Health { writer: matches!(commit, Ok(Ok(()))), disk: matches!(room, Ok(true)), workers }
     }
 }

@@ -27,17 +27,23 @@ pub use browse::{Located, VersionSight};
 pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
+pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
-    AuditFilter, AuditRow, Evaluation, EvaluationFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary, OutboxRow,
+    AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
+    OutboxFilter, OutboxRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
+
+pub use crate::blobs::DiskSpace;
+pub use crate::metrics::OPEN_METRICS;
+pub use crate::pulse::Workers;
 
 use crate::blobs::Blobs;
 use crate::domain::access::{Acting, Permit, Read};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Registry;
+use crate::clock::Stopwatch;
 use crate::domain::access::{Operator, Permit, Read};
 use crate::error::Result;
 use crate::hop;
@@ -14,7 +15,15 @@ impl Registry {
     /// # Errors
     /// `bad_request` for an empty or overlong query.
     pub fn search(&self, permits: &[Permit<Read>], query: &SearchQuery) -> Result<SearchPage> {
-        self.store.search(permits, query)
+        let watch = Stopwatch::start();
+        let page = self.store.search(permits, query)?;
+        let search = &self.store.metrics().search;
+        if page.degraded {
+            search.answered_degraded(watch.elapsed())
+        } else {
+            search.answered_by_index(watch.elapsed())
+        }
+        Ok(page)
     }
 
     /// Stops asking and filling the index; the catalogue answers meanwhile.

@@ -1,7 +1,7 @@
 //! The job queue as people see and correct it. Invariant: what a person does to a job is audited, and a job that a worker holds is
 //! left to that worker.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::Store;
 use super::jobs::{JobKind, JobState};
@@ -53,38 +53,101 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     })
 }
 
+/// Which jobs to list; what is not given restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this kind.
+    pub kind: Option<JobKind>,
+    /// Only with this code of the last failure.
+    pub error: Option<String>,
+    /// Only first enqueued then or later, as their ids tell.
+    pub since: Option<Time>,
+    /// Only first enqueued then or earlier, as their ids tell.
+    pub until: Option<Time>,
+    /// Only due, or with a lease that ends, before then.
+    pub due_before: Option<Time>,
+}
+
+impl JobFilter {
+    /// Whether a job passes what the index has not asked yet.
+    fn passes(&self, job: &JobRow) -> bool {
+        self.kind.is_none_or(|kind| job.kind == kind)
+            && self.error.as_ref().is_none_or(|error| job.last_error.as_ref() == Some(error))
+            && self.due_before.is_none_or(|before| job.due_at < before)
+    }
+}
+
 impl Store {
-    /// One page of jobs, newest first.
+    /// One page of the queue, the newest first. A page may have fewer jobs than asked for and a cursor all the same.
     ///
     /// # Errors
     /// `bad_request` for a cursor of another list.
-    pub fn jobs(
-        &self,
-        _proof: &Operator,
-        state: Option<JobState>,
-        kind: Option<JobKind>,
-        limit: usize,
-        cursor: Option<&str>,
-    ) -> Result<Page<JobRow>> {
+    pub fn jobs(&self, _proof: &Operator, filter: &JobFilter, limit: usize, cursor: Option<&str>) -> Result<Page<JobRow>> {
         let before: Option<JobId> = cursor.map(str::parse).transpose().map_err(|_| rows::bad_cursor())?;
+        let before = before.map(|id| id.to_string());
+        let until = filter.until.map(|until| rows::first_id_at(until.plus_ms(1)));
         let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(match state {
+        let mut statement = connection.prepare_cached(match filter.state {
             Some(_) => {
-                "SELECT * FROM jobs WHERE state = :state AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
-                 ORDER BY job_id DESC LIMIT :limit"
+                "SELECT * FROM jobs INDEXED BY jobs_by_state_listed
+                 WHERE state = :state AND job_id >= :since AND job_id < min(coalesce(:before, 'g'), coalesce(:until, 'g'))
+                 ORDER BY job_id DESC LIMIT :walk"
             }
             None => {
-                "SELECT * FROM jobs WHERE :state IS NULL AND job_id < coalesce(:before, 'g') AND (:kind IS NULL OR kind = :kind)
-                 ORDER BY job_id DESC LIMIT :limit"
+                "SELECT * FROM jobs WHERE :state IS NULL AND job_id >= :since AND job_id < min(coalesce(:before, 'g'), coalesce(:until, 'g'))
+                 ORDER BY job_id DESC LIMIT :walk"
             }
         })?;
         let found = statement.query_map(
-            named_params! {":before": before.map(|id| id.to_string()), ":state": state.map(JobState::as_str), ":kind": kind.map(JobKind::as_str),
-                ":limit": rows::stored(limit as u64 + 1)},
+            named_params! {
+                ":state": filter.state.map(JobState::as_str), ":before": before, ":until": until,
+                ":since": filter.since.map(rows::first_id_at).unwrap_or_default(), ":walk": Page::<JobRow>::walk_limit(),
+            },
             read,
         )?;
-        Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |job| job.id.to_string()))
+        Page::walk(found, limit, |job| filter.passes(job), |job| job.id.to_string())
     }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn job(&self, _proof: &Operator, id: &JobId) -> Result<JobRow> {
+        find(&*self.connection()?, id)
+    }
+
+    /// Up to `limit` dead jobs, of this kind and with this last failure where they are given, those that died first at the front.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn dead_jobs(&self, _proof: &Operator, kind: Option<JobKind>, error: Option<&str>, limit: usize) -> Result<Vec<JobId>> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(
+            "SELECT job_id FROM jobs INDEXED BY jobs_by_state WHERE state = 'dead' AND kind = :kind AND (:error IS NULL OR last_error = :error)
+             ORDER BY updated_at LIMIT :limit",
+        )?;
+        let mut ids = Vec::new();
+        for kind in JobKind::ALL.iter().filter(|each| kind.is_none_or(|kind| kind == **each)) {
+            let room = limit.saturating_sub(ids.len());
+            let found = statement
+                .query_map(named_params! {":kind": kind.as_str(), ":error": error, ":limit": rows::stored(room as u64)}, |row| {
+                    rows::parse::<JobId>(row, "job_id")
+                })?;
+            ids.extend(found.collect::<rusqlite::Result<Vec<_>>>()?);
+        }
+        Ok(ids)
+    }
+}
+
+fn find(connection: &Connection, id: &JobId) -> Result<JobRow> {
+    connection
+        .prepare_cached("SELECT * FROM jobs WHERE job_id = :id")?
+        .query_row(named_params! {":id": id.to_string()}, read)
+        .optional()?
+        .ok_or_else(|| Error::not_found(format!("job {id}")))
 }
 
 impl Write<'_> {
@@ -123,10 +186,29 @@ impl Write<'_> {
     }
 
     fn job(&self, id: &JobId) -> Result<JobRow> {
-        self.connection()
-            .prepare_cached("SELECT * FROM jobs WHERE job_id = :id")?
-            .query_row(named_params! {":id": id.to_string()}, read)
-            .optional()?
-            .ok_or_else(|| Error::not_found(format!("job {id}")))
+        find(self.connection(), id)
+    }
+
+    /// Makes those of these jobs due now, with all their attempts, that are still dead; says how many. `kind` and `error` are what
+    /// they were found by.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn retry_dead_jobs(&mut self, _proof: &Operator, ids: &[JobId], kind: Option<JobKind>, error: Option<&str>) -> Result<Done<u64>> {
+        let mut statement = self.connection().prepare_cached(
+            "UPDATE jobs SET state = :pending, attempts = 0, due_at = :now, updated_at = :now WHERE job_id = :id AND state = :dead",
+        )?;
+        let mut count = 0_u64;
+        for id in ids {
+            let changed = statement.execute(named_params! {
+                ":pending": JobState::Pending.as_str(), ":dead": JobState::Dead.as_str(), ":now": self.now().unix_ms(), ":id": id.to_string(),
+            })?;
+            count += changed as u64;
+        }
+        if count == 0 {
+            return Ok(Done::unchanged(0));
+        }
+        let (kind, error) = (kind.map(|kind| kind.as_str().to_owned()), error.map(str::to_owned));
+        Ok(Done::new(count, Event::JobsRetried { kind, error, count }))
     }
 }

@@ -11,6 +11,7 @@
 mod audit;
 mod author_view;
 mod check;
+mod checkpoints;
 mod connection;
 mod deliveries;
 mod drafts;
@@ -18,10 +19,12 @@ mod evaluations;
 mod job_admin;
 mod jobs;
 mod marks;
+mod measure;
 mod migrate;
 mod notes;
 mod operations;
 mod outbox;
+mod outbox_admin;
 mod policies;
 mod pool;
 mod quarantine;
@@ -52,11 +55,12 @@ pub use check::{CheckReport, check, check_audit};
 pub use deliveries::{Attempt, DeliveryRow, Sendable};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};
-pub use job_admin::JobRow;
+pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
 pub use notes::Note;
-pub use operations::OpsSummary;
+pub use operations::{COUNT_LIMIT, DatabaseFiles, OpsSummary, OutboxFigures};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};
+pub use outbox_admin::OutboxFilter;
 pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
@@ -74,7 +78,10 @@ pub use write::{Bookkeeping, Done, Write};
 use crate::clock::Clock;
 use crate::domain::access::Write as Writing;
 use crate::domain::access::{Acting, Permit, Promote, Read};
+use crate::domain::time::Time;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 
 /// Where the database lies and how much it may use.
 #[derive(Debug, Clone)]
@@ -106,6 +113,11 @@ pub struct Store {
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
     search: Arc<SearchIndex>,
+    directory: PathBuf,
+    opened_at: Time,
+    pulse: Arc<Pulse>,
+    metrics: Arc<Metrics>,
+    search_seen: measure::SearchSeen,
 }
 
 impl Store {
@@ -114,9 +126,11 @@ impl Store {
     /// # Errors
     /// Refuses a schema newer than this binary; internal when SQLite fails.
     pub fn open(options: &StoreOptions, clock: Arc<dyn Clock>) -> Result<Store> {
+        let metrics = Arc::new(Metrics::new(clock.now()));
         let path = options.directory.join("state.db");
         let mut connection = connection::open_writer(&path)?;
         migrate::migrate(&mut connection, migrate::STATE)?;
+        checkpoints::watch(&mut connection, &metrics)?;
         let readers = pool::open(&path, options.readers)?;
         let identity_generation = Arc::new(AtomicU64::new(1));
         let queue_wake = Arc::new(watch::Sender::new(0));
@@ -126,9 +140,25 @@ impl Store {
             identity_generation: Arc::clone(&identity_generation),
             queue_wake: Arc::clone(&queue_wake),
             search: Arc::clone(&search),
+            metrics: Arc::clone(&metrics),
         };
         let writer = writer::Writer::start(connection, Arc::clone(&clock), effects, options)?;
-        Ok(Store { readers, writer, notes: notes::Notes::default(), clock, identity_generation, queue_wake, search })
+        let store = Store {
+            readers,
+            writer,
+            notes: notes::Notes::default(),
+            opened_at: clock.now(),
+            clock,
+            identity_generation,
+            queue_wake,
+            search,
+            directory: options.directory.clone(),
+            pulse: Arc::default(),
+            metrics,
+            search_seen: measure::SearchSeen::default(),
+        };
+        store.expect_kinds();
+        Ok(store)
     }
 
     /// All that a reader can ask of a repo, at one moment.
@@ -203,6 +233,18 @@ impl Store {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Where who asks for a sign of life of the background work meets who gives it.
+    #[must_use]
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// What this process counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     fn connection(&self) -> Result<pool::Reader> {

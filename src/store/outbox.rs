@@ -4,12 +4,10 @@
 use rusqlite::{Row, named_params};
 use serde::Deserialize;
 
-use super::Store;
 use super::deliveries::Happened;
 use super::jobs::{Expectation, JobKind, NewJob};
-use super::rows::{self, Page};
+use super::rows;
 use super::write::{Bookkeeping, Write};
-use crate::domain::access::Operator;
 use crate::domain::id::{EventId, VersionId};
 use crate::domain::lifecycle::text_enum;
 use crate::domain::outbox::{OutboxEntry, OutboxKind};
@@ -93,7 +91,8 @@ pub(super) fn append(write: &Write<'_>, entry: &OutboxEntry) -> Result<()> {
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+/// A row of the table.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     Ok(OutboxRow {
         seq: rows::unsigned(row, "seq")?,
         id: rows::parse(row, "event_id")?,
@@ -217,28 +216,5 @@ fn task_of(event: &Due) -> Result<Option<(VersionId, Expectation)>, Malformed> {
         }
         // The index does not wait for these; they are consumed, so that they do not inflate the backlog.
         OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(None),
-    }
-}
-
-impl Store {
-    /// One page of events, newest first.
-    ///
-    /// # Errors
-    /// `bad_request` for a cursor of another list.
-    pub fn outbox(&self, _proof: &Operator, state: Option<OutboxState>, limit: usize, cursor: Option<&str>) -> Result<Page<OutboxRow>> {
-        let before: i64 = match cursor {
-            Some(text) => text.parse().map_err(|_| rows::bad_cursor())?,
-            None => i64::MAX,
-        };
-        let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(match state {
-            Some(_) => "SELECT * FROM outbox WHERE state = :state AND seq < :before ORDER BY seq DESC LIMIT :limit",
-            None => "SELECT * FROM outbox WHERE :state IS NULL AND seq < :before ORDER BY seq DESC LIMIT :limit",
-        })?;
-        let found = statement.query_map(
-            named_params! {":before": before, ":state": state.map(OutboxState::as_str), ":limit": rows::stored(limit as u64 + 1)},
-            read,
-        )?;
-        Ok(Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |event| event.seq.to_string()))
     }
 }

@@ -28,6 +28,46 @@ impl<T> Page<T> {
     }
 }
 
+/// Rows that one page of a filtered list looks at, at most: a filter that hardly anything passes costs no more than this, and the page
+/// then ends early with a cursor.
+const WALK_LIMIT: usize = 5_000;
+
+impl<T> Page<T> {
+    /// The rows to ask for by [`Page::walk`].
+    pub(super) fn walk_limit() -> i64 {
+        stored(WALK_LIMIT as u64)
+    }
+
+    /// Takes up to `limit` rows that pass, out of rows asked for with [`Page::walk_limit`]; no more of them are read than needed.
+    pub(super) fn walk(
+        found: impl Iterator<Item = rusqlite::Result<T>>,
+        limit: usize,
+        passes: impl Fn(&T) -> bool,
+        key: impl Fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let (mut items, mut walked, mut reached) = (Vec::new(), 0, None);
+        for row in found {
+            let row = row?;
+            walked += 1;
+            reached = Some(key(&row));
+            if passes(&row) {
+                items.push(row);
+            }
+            if items.len() > limit {
+                return Ok(Page::cut(items, limit, key));
+            }
+        }
+        Ok(Page { items, next_cursor: reached.filter(|_| walked >= WALK_LIMIT) })
+    }
+}
+
+/// What sorts before every `UUIDv7` made at `time` or later and after all made before, as text. Ids are in the order of their times, so
+/// a stretch of time is a stretch of ids.
+pub(super) fn first_id_at(time: Time) -> String {
+    let ms = u64::try_from(time.unix_ms()).unwrap_or(0);
+    format!("{:08x}-{:04x}-", ms >> 16, ms & 0xffff)
+}
+
 /// Reads a text column as a domain type.
 pub(super) fn parse<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
 where
@@ -106,4 +146,32 @@ pub(super) fn parse_time_cursor(cursor: Option<&str>) -> Result<Option<(i64, Str
 /// The 400 for a cursor that no page gave out.
 pub(super) fn bad_cursor() -> Error {
     Error::bad_request("this cursor was not given out by a list; send nextCursor of the page before, or none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, FixedClock};
+
+    #[test]
+    fn ids_of_a_moment_lie_between_the_first_of_it_and_the_first_of_the_next() {
+        let time: Time = "2026-06-01T12:00:00.123Z".parse().unwrap();
+        let id = FixedClock::at(time).uuid().to_string();
+        assert!(first_id_at(time) <= id && id < first_id_at(time.plus_ms(1)), "{id}");
+        assert!(first_id_at(Time::from_unix_ms(-1)) <= first_id_at(Time::from_unix_ms(0)));
+    }
+
+    #[test]
+    fn a_walk_stops_with_the_page_and_goes_on_where_it_gave_up() {
+        let rows = |count: usize| (0..count).map(Ok);
+        let walk = |count, limit, passes: fn(&usize) -> bool| Page::walk(rows(count), limit, passes, ToString::to_string).unwrap();
+        assert_eq!(walk(3, 2, |_| true), Page { items: vec![0, 1], next_cursor: Some("1".to_owned()) });
+        assert_eq!(walk(2, 2, |_| true), Page { items: vec![0, 1], next_cursor: None });
+        let last = (WALK_LIMIT - 1).to_string();
+        assert_eq!(walk(WALK_LIMIT, 2, |row| *row == 7), Page { items: vec![7], next_cursor: Some(last) });
+        let mut looked_at = 0;
+        let found = rows(1_000).inspect(|_| looked_at += 1);
+        Page::walk(found, 2, |_| true, ToString::to_string).unwrap();
+        assert_eq!(looked_at, 3, "no more is read than needed");
+    }
 }

@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::StoreOptions;
 use super::search::{IndexState, SearchIndex};
 use super::write::{Bookkeeping, Done, Write};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::domain::access::Actor;
 use crate::domain::event::Event;
 use crate::error::{Code, Error, Result};
+use crate::metrics::{Metrics, WriteEnd};
 
 /// What other parts of the process must hear of a commit, before anybody is answered.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) identity_generation: Arc<AtomicU64>,
     pub(super) queue_wake: Arc<watch::Sender<u64>>,
     pub(super) search: Arc<SearchIndex>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What one write did that others must hear of once it is committed.
@@ -68,6 +70,7 @@ type Job = Box<dyn FnOnce(&Connection, &dyn Clock, &mut Effects) -> Answer + Sen
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Writer {
@@ -75,11 +78,12 @@ impl Writer {
     pub(super) fn start(connection: Connection, clock: Arc<dyn Clock>, shared: Shared, options: &StoreOptions) -> Result<Writer> {
         let (jobs, waiting) = mpsc::channel(options.queue_limit.max(1));
         let group_limit = options.group_limit.max(1);
+        let metrics = Arc::clone(&shared.metrics);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || run(&connection, &*clock, &shared, waiting, group_limit))
             .map_err(|cause| Error::internal("starting the writer", cause))?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread), metrics })
     }
 
     pub(super) async fn write<T, F>(&self, actor: Actor, work: F) -> Result<T>
@@ -109,19 +113,32 @@ impl Writer {
         .await
     }
 
+    /// Writes that wait to be taken up.
+    pub(super) fn queued(&self) -> u64 {
+        self.jobs.as_ref().map_or(0, |jobs| (jobs.max_capacity() - jobs.capacity()) as u64)
+    }
+
+    /// How many may wait; further ones wait for room.
+    pub(super) fn queue_limit(&self) -> u64 {
+        self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() as u64)
+    }
+
     async fn submit<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection, &dyn Clock, &mut Effects) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let (metrics, ordered) = (Arc::clone(&self.metrics), Stopwatch::start());
         let job: Job = Box::new(move |connection, clock, effects| {
+            metrics.writer.begun(ordered.elapsed());
             let mut own = Effects::default();
             let result = in_savepoint(connection, |connection| work(connection, clock, &mut own));
             if result.is_ok() {
                 *effects = effects.and(own);
             }
             Box::new(move |commit: Result<()>| {
+                metrics.writer.ended(end_of(&result, &commit));
                 // Nobody waits any more when the request was dropped; the write stands all the same.
                 drop(answer.send(result.and_then(|value| commit.map(|()| value))));
             })
@@ -130,6 +147,15 @@ impl Writer {
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.send(job).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
+    }
+}
+
+/// A write that was refused is no failure; of a commit that failed, every write is one.
+fn end_of<T>(result: &Result<T>, commit: &Result<()>) -> WriteEnd {
+    match (result, commit) {
+        (Ok(_), Ok(())) => WriteEnd::Committed,
+        (Err(_), Ok(())) => WriteEnd::Refused,
+        (_, Err(_)) => WriteEnd::Failed,
     }
 }
 
@@ -167,11 +193,13 @@ fn commit_group(connection: &Connection, clock: &dyn Clock, shared: &Shared, gro
     for job in group.drain(..) {
         answers.push(job(connection, clock, &mut effects));
     }
+    let commit = Stopwatch::start();
     let committed = if connection.is_autocommit() {
         Err(Error::new(Code::InsufficientStorage, "the database could not be written and undid this; free some disk space and try again"))
     } else {
         connection.execute_batch("COMMIT").map_err(Error::from)
     };
+    shared.metrics.writer.committed(answers.len(), commit.elapsed());
     if let Err(error) = &committed {
         tracing::error!(?error, writes = answers.len(), "a commit failed; its writes are undone");
         if !connection.is_autocommit() {

@@ -69,3 +69,35 @@ async fn every_publish_is_heard() {
     jobs.stop().await;
     assert!(world.index_finds(30));
 }
+
+#[tokio::test]
+async fn a_sign_of_life_comes_while_it_rests_and_tells_when_the_queue_cannot_be_worked_and_when_it_ended() {
+    let world = World::new().await;
+    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
+    let ask = || world.store.pulse().ask(Duration::from_secs(20));
+    assert_eq!(ask().await, Workers::Working);
+    world.raw().execute_batch("ALTER TABLE outbox RENAME TO hidden").unwrap();
+    // A question makes it look at the queue, and the next one hears what came of that.
+    let patience = tokio::time::timeout(Duration::from_secs(20), async {
+        while ask().await != Workers::Failing {
+            tokio::task::yield_now().await;
+        }
+    });
+    patience.await.expect("it never said that it fails");
+    world.raw().execute_batch("ALTER TABLE hidden RENAME TO outbox").unwrap();
+    jobs.stop().await;
+    assert_eq!(ask().await, Workers::Stopped);
+}
+
+#[tokio::test]
+async fn a_batch_that_runs_longer_than_its_lease_is_overdue() {
+    let world = World::new().await;
+    let mut dispatcher = dispatcher(&world);
+    rest(&mut dispatcher).await;
+    let task = dispatcher.running.spawn(std::future::pending());
+    dispatcher.lanes.insert(task.id(), (Lane::Disk, dispatcher.now()));
+    world.clock.advance_ms(world.settings.limits.lease_ms);
+    assert_eq!(dispatcher.condition().now(dispatcher.now()), Workers::Working);
+    world.clock.advance_ms(1);
+    assert_eq!(dispatcher.condition().now(dispatcher.now()), Workers::Overdue);
+}

@@ -154,6 +154,11 @@ impl Store {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn search_status(&self, _proof: &Operator) -> Result<SearchStatus> {
+        self.search_status_now()
+    }
+
+    /// As [`Store::search_status`], for the metrics.
+    pub(in crate::store) fn search_status_now(&self) -> Result<SearchStatus> {
         let connection = self.connection()?;
         let count = |states: &[JobState]| -> Result<u64> {
             let count = connection

@@ -21,6 +21,9 @@ pub enum IndexState {
 }
 
 impl IndexState {
+    /// Every state.
+    pub const ALL: [IndexState; 4] = [IndexState::Ready, IndexState::Paused, IndexState::Rebuilding, IndexState::Unavailable];
+
     /// The text of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,0 +1,140 @@
+//! The instance at a glance over HTTP. Invariant: it is for who runs the instance, names no package, and tells no path of the machine;
+//! ages are whole seconds, counts stop at `countLimit`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::domain::access::Operator;
+use crate::domain::time::Time;
+use crate::error::Result;
+use crate::http::{Reply, Request, Routes};
+use crate::registry::{COUNT_LIMIT, DiskSpace, JobState, OpsSummary};
+
+pub(super) fn routes() -> Routes<App> {
+    Routes::new().get("/v1/admin/ops/summary", "/v1/admin/ops/summary", summary)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutboxSummary {
+    pending: u64,
+    dead: u64,
+    oldest_pending_at: Option<Time>,
+    oldest_pending_age_seconds: Option<i64>,
+    delivered_last_hour: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RebuildSummary {
+    indexed: u64,
+    total: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchSummary {
+    state: &'static str,
+    documents: Option<u64>,
+    /// 0 when the index has everything.
+    freshness_lag_seconds: i64,
+    rebuild: Option<RebuildSummary>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WriterSummary {
+    queued: u64,
+    queue_limit: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DiskSummary {
+    free_bytes: u64,
+    size_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DatabaseSummary {
+    size_bytes: u64,
+    wal_bytes: u64,
+}
+
+type ByState = BTreeMap<&'static str, u64>;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SummaryBody {
+    at: Time,
+    version: &'static str,
+    started_at: Time,
+    uptime_seconds: i64,
+    count_limit: u64,
+    outbox: OutboxSummary,
+    jobs: ByState,
+    jobs_by_kind: BTreeMap<&'static str, ByState>,
+    next_job_due_at: Option<Time>,
+    /// `null` when no job is late.
+    oldest_due_job_age_seconds: Option<i64>,
+    stale_jobs: u64,
+    open_holds: u64,
+    search: SearchSummary,
+    writer: WriterSummary,
+    disk: DiskSummary,
+    databases: BTreeMap<&'static str, DatabaseSummary>,
+}
+
+impl SummaryBody {
+    fn new(summary: OpsSummary, disk: DiskSpace) -> SummaryBody {
+        let age = |since: Time| summary.at.seconds_since(since);
+        let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
+        let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
+        for (kind, state, count) in &summary.jobs {
+            *jobs.entry(state.as_str()).or_default() += count;
+            jobs_by_kind.entry(kind.as_str()).or_default().insert(state.as_str(), *count);
+        }
+        SummaryBody {
+            at: summary.at,
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: summary.opened_at,
+            uptime_seconds: age(summary.opened_at),
+            count_limit: COUNT_LIMIT,
+            outbox: OutboxSummary {
+                pending: summary.outbox.pending,
+                dead: summary.outbox.dead,
+                oldest_pending_at: summary.outbox.oldest_pending,
+                oldest_pending_age_seconds: summary.outbox.oldest_pending.map(age),
+                delivered_last_hour: summary.outbox.delivered_last_hour,
+            },
+            jobs,
+            jobs_by_kind,
+            next_job_due_at: summary.next_job_due,
+            oldest_due_job_age_seconds: summary.next_job_due.filter(|due_at| *due_at <= summary.at).map(age),
+            stale_jobs: summary.stale_jobs,
+            open_holds: summary.open_holds,
+            search: SearchSummary {
+                state: summary.search.state.as_str(),
+                documents: summary.search.documents,
+                freshness_lag_seconds: summary.search_behind_since.map_or(0, age),
+                rebuild: summary.search.rebuild.as_ref().map(|rebuild| RebuildSummary { indexed: rebuild.indexed, total: rebuild.total }),
+            },
+            writer: WriterSummary { queued: summary.writer_queued, queue_limit: summary.writer_queue_limit },
+            disk: DiskSummary { free_bytes: disk.free_bytes, size_bytes: disk.size_bytes },
+            databases: summary
+                .databases
+                .iter()
+                .map(|files| (files.name, DatabaseSummary { size_bytes: files.size_bytes, wal_bytes: files.wal_bytes }))
+                .collect(),
+        }
+    }
+}
+
+async fn summary(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
+    let (summary, disk) = app.run(move |app| app.registry.ops_summary(&operator)).await?;
+    Reply::ok(&SummaryBody::new(summary, disk))
+}
