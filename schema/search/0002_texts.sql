@@ -52,5 +52,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
 CREATE TABLE rebuild (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     after    TEXT    NOT NULL,
-    indexed  INTEGER NOT NULL
+    indexed  INTEGER NOT NULL,
+    -- Visible versions when it began; none before its first piece.
+    total    INTEGER
 ) STRICT;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, named_params};
 use super::condition::{IndexFault, IndexState};
 use super::documents::index_version;
 use super::index::{self, SearchIndex};
+use super::progress;
 use crate::domain::access::Operator;
 use crate::domain::event::Event;
 use crate::domain::id::VersionId;
@@ -48,7 +49,7 @@ pub struct SearchStatus {
 pub struct RebuildProgress {
     /// Versions indexed by it.
     pub indexed: u64,
-    /// Visible versions in the catalogue.
+    /// Visible versions when it began; what was published since has jobs of its own.
     pub total: u64,
 }
 
@@ -171,10 +172,8 @@ impl Store {
             Ok(count)
         };
         let rebuild = if self.search.is_rebuilding() {
-            let total = connection
-                .prepare_cached("SELECT count(*) AS total FROM versions WHERE state = :visible")?
-                .query_row(named_params! {":visible": State::Published.as_str()}, |row| rows::unsigned(row, "total"))?;
-            Some(RebuildProgress { indexed: self.search.rebuilt_count().unwrap_or(0), total })
+            let (indexed, total) = self.search.rebuilt();
+            Some(RebuildProgress { indexed, total })
         } else {
             None
         };
@@ -251,9 +250,12 @@ impl Store {
 
     fn index_next_piece(&self) -> Result<RebuildStep, IndexFault> {
         self.search.with_writer(|search| {
-            let Some(after) = index::rebuild_cursor(search)? else { return Ok(RebuildStep::Idle) };
+            let Some(after) = progress::cursor(search)? else { return Ok(RebuildStep::Idle) };
             let state = self.connection().map_err(IndexFault::Unavailable)?;
             search.execute_batch("BEGIN IMMEDIATE")?;
+            if after.is_empty() {
+                progress::set_total(search, visible_count(&state).map_err(IndexFault::Unavailable)?)?;
+            }
             let ids = visible_after(&state, &after).map_err(IndexFault::Unavailable)?;
             for id in &ids {
                 match id.parse::<VersionId>() {
@@ -263,7 +265,7 @@ impl Store {
             }
             let step = match ids.last() {
                 Some(last) => {
-                    index::set_rebuild_cursor(search, last, ids.len())?;
+                    progress::set_cursor(search, last, ids.len())?;
                     RebuildStep::Indexed
                 }
                 None => {
@@ -292,6 +294,13 @@ impl Store {
         let index = Arc::clone(&self.search);
         hop::run(move || Ok(work(&index))).await.map_err(IndexFault::Unavailable)?
     }
+}
+
+fn visible_count(state: &Connection) -> Result<u64> {
+    let count = state
+        .prepare_cached("SELECT count(*) AS total FROM versions WHERE state = :visible")?
+        .query_row(named_params! {":visible": State::Published.as_str()}, |row| rows::unsigned(row, "total"))?;
+    Ok(count)
 }
 
 /// The next visible versions in the order of their ids. What becomes visible behind the cursor has a job of its own.

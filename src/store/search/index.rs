@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use tokio::sync::watch;
 
 use super::condition::{IndexCare, IndexFault, IndexState};
+use super::progress;
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::store::{connection, migrate, rows};
@@ -329,7 +330,7 @@ impl SearchIndex {
             connection.pragma_update(None, "application_id", application)?;
             match application {
                 COMPLETE => Ok(true),
-                _ if rebuild_cursor(connection)?.is_some() => Ok(false),
+                _ if progress::cursor(connection)?.is_some() => Ok(false),
                 _ => Err(IndexFault::lost("nothing says how far it was filled")),
             }
         })
@@ -342,25 +343,17 @@ impl SearchIndex {
         connection.query_row("SELECT count(*) AS total FROM documents", [], |row| rows::unsigned(row, "total")).ok()
     }
 
-    /// How many versions the rebuild under way has indexed; `None` when there is none or it cannot say.
-    pub(super) fn rebuilt_count(&self) -> Option<u64> {
-        let connection = connection::open_reader(&self.path).ok()?;
-        connection.busy_timeout(READER_PATIENCE).ok()?;
-        connection.query_row("SELECT indexed FROM rebuild", [], |row| rows::unsigned(row, "indexed")).ok()
+    /// How many versions the rebuild under way has indexed, and of how many; zeros when it cannot say.
+    pub(super) fn rebuilt(&self) -> (u64, u64) {
+        let ask = || -> rusqlite::Result<(u64, u64)> {
+            let connection = connection::open_reader(&self.path)?;
+            connection.busy_timeout(READER_PATIENCE)?;
+            connection.query_row("SELECT indexed, coalesce(total, 0) AS total FROM rebuild", [], |row| {
+                Ok((rows::unsigned(row, "indexed")?, rows::unsigned(row, "total")?))
+            })
+        };
+        ask().unwrap_or_default()
     }
-}
-
-/// The last version that the rebuild of this file has looked at; `None` when it is not being filled.
-pub(super) fn rebuild_cursor(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    connection.prepare_cached("SELECT after FROM rebuild")?.query_row([], |row| row.get("after")).optional()
-}
-
-/// Says in the open transaction how far the rebuild has come.
-pub(super) fn set_rebuild_cursor(connection: &Connection, after: &str, indexed: usize) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE rebuild SET after = :after, indexed = indexed + :indexed WHERE only_row = 1")?
-        .execute(named_params! {":after": after, ":indexed": rows::stored(indexed as u64)})?;
-    Ok(())
 }
 
 /// Says in the open transaction that the file holds every visible version.

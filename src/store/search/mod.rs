@@ -8,6 +8,7 @@ mod condition;
 mod documents;
 mod expression;
 mod index;
+mod progress;
 mod ranked;
 mod words;
 
