@@ -121,6 +121,7 @@ fn job_settings(config: &Config) -> crate::jobs::JobSettings {
             max_attempts: jobs.max_attempts,
             backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
         },
+        keep_finished_ms: i64::from(jobs.keep_finished_days) * 86_400_000,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::index_version;
+use super::{JobSettings, index_version, prune};
 use crate::store::{JobKind, LeasedJob, Outcome, Store};
 
 /// What the work of jobs may use.
@@ -11,6 +11,15 @@ use crate::store::{JobKind, LeasedJob, Outcome, Store};
 pub(super) struct Tools {
     /// The catalogue, its index and its queue.
     pub(super) store: Arc<Store>,
+    /// How long finished work is kept, in milliseconds.
+    pub(super) keep_finished_ms: i64,
+}
+
+impl Tools {
+    /// The tools for the work on this store.
+    pub(super) fn new(store: &Arc<Store>, settings: &JobSettings) -> Tools {
+        Tools { store: Arc::clone(store), keep_finished_ms: settings.keep_finished_ms }
+    }
 }
 
 /// Jobs of one lane never wait for those of another.
@@ -39,8 +48,9 @@ pub(super) fn lane(kind: JobKind) -> Lane {
 pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
     match kind {
         JobKind::SearchIndex => !tools.store.search_index().is_paused(),
+        JobKind::Prune => true,
         // Nothing does these yet.
-        JobKind::Webhook | JobKind::Prune => false,
+        JobKind::Webhook => false,
     }
 }
 
@@ -48,6 +58,7 @@ pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
 pub(super) async fn run(kind: JobKind, tools: &Tools, jobs: &[LeasedJob]) -> Vec<Outcome> {
     match kind {
         JobKind::SearchIndex => index_version::run(&tools.store, jobs).await,
-        JobKind::Webhook | JobKind::Prune => Vec::new(),
+        JobKind::Prune => prune::run(tools, jobs).await,
+        JobKind::Webhook => Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ mod dispatcher;
 mod housekeeping;
 mod index_version;
 mod kinds;
+mod prune;
 mod rebuild;
 mod relay;
 #[cfg(test)]
@@ -36,12 +37,18 @@ pub struct JobSettings {
     pub workers: usize,
     /// Batches, leases, attempts, delays.
     pub limits: QueueLimits,
+    /// How long delivered events and finished jobs are kept, in milliseconds.
+    pub keep_finished_ms: i64,
 }
 
 impl Default for JobSettings {
     /// The defaults of `[jobs]`.
     fn default() -> JobSettings {
-        JobSettings { workers: 2, limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 } }
+        JobSettings {
+            workers: 2,
+            limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 },
+            keep_finished_ms: 30 * 86_400_000,
+        }
     }
 }
 
@@ -58,9 +65,10 @@ impl Jobs {
     #[must_use]
     pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
-        let worker = Worker::new(Tools { store: Arc::clone(&store) }, settings.limits);
+        let worker = Worker::new(Tools::new(&store, &settings), settings.limits);
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, stop.clone()));
         let housekeeping = vec![
+            tokio::spawn(prune::ensure(Arc::clone(&store), settings.limits.max_attempts, stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
@@ -92,7 +100,7 @@ impl Jobs {
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
+    let worker = Worker::new(Tools::new(store, settings), settings.limits);
     relay::drain(store, worker.limits()).await?;
     let batch = worker.claim(&Lane::ALL).await?;
     worker.run(batch).await
@@ -104,7 +112,7 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = Worker::new(Tools { store: Arc::clone(store) }, settings.limits);
+    let worker = Worker::new(Tools::new(store, settings), settings.limits);
     loop {
         rebuild::attend_or_log(store).await;
         relay::drain(store, worker.limits()).await?;

@@ -23,6 +23,7 @@ mod operations;
 mod outbox;
 mod policies;
 mod pool;
+mod prune;
 mod quarantine;
 mod quarantine_list;
 mod read_view;

@@ -6,7 +6,7 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    let tools = crate::jobs::kinds::Tools { store: Arc::clone(&world.store) };
+    let tools = crate::jobs::kinds::Tools::new(&world.store, &world.settings);
     Dispatcher::new(Worker::new(tools, world.settings.limits), 2)
 }
 
