@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_upload;
 mod clients;
 mod crash;
+mod crash_queue;
 mod gate;
 mod leaks;
 mod lifecycle;

@@ -46,30 +46,30 @@ enum Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let number = || 0_usize..6;
+    let number = || 0_usize..4;
     let worker = || 0..WORKERS;
     let minutes = prop::sample::select(vec![1, 2, 5, 6, 21, 60, 7 * 60, 26 * 60, 80 * 60]);
     let op = prop_oneof![
         2 => Just(Op::Draft),
         5 => number().prop_map(Op::Publish),
-        3 => number().prop_map(Op::Hold),
-        3 => (number(), prop_oneof![3 => Just(Ballot::Release), 1 => Just(Ballot::Reject)]).prop_map(|(number, ballot)| Op::Vote(number, ballot)),
+        4 => number().prop_map(Op::Hold),
+        5 => (number(), prop_oneof![3 => Just(Ballot::Release), 1 => Just(Ballot::Reject)]).prop_map(|(number, ballot)| Op::Vote(number, ballot)),
         2 => number().prop_map(Op::Tombstone),
-        2 => number().prop_map(Op::Restore),
+        3 => number().prop_map(Op::Restore),
         1 => Just(Op::Malformed),
         1 => number().prop_map(Op::Untrue),
-        7 => (1_usize..5).prop_map(Op::Relay),
+        4 => (1_usize..5).prop_map(Op::Relay),
         8 => (worker(), 1_usize..4).prop_map(|(worker, batch)| Op::Claim(worker, batch)),
         8 => worker().prop_map(Op::Work),
         8 => worker().prop_map(Op::Finish),
         1 => worker().prop_map(Op::Lose),
         1 => Just(Op::Crash),
         6 => minutes.clone().prop_map(|minutes| Op::Clock(minutes * MINUTE_MS)),
-        3 => minutes.prop_map(|minutes| Op::Clock(-minutes * MINUTE_MS)),
+        5 => minutes.prop_map(|minutes| Op::Clock(-minutes * MINUTE_MS)),
         1 => number().prop_map(|number| Op::Correct(number, JobState::Cancelled)),
         1 => number().prop_map(|number| Op::Correct(number, JobState::Pending)),
     ];
-    proptest::collection::vec(op, 20..120)
+    proptest::collection::vec(op, 40..160)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
