@@ -33,4 +33,8 @@ CREATE INDEX jobs_by_state ON jobs (state, kind, updated_at);
 -- The lists of people, newest first.
 CREATE INDEX jobs_by_state_listed ON jobs (state, job_id);
 
+-- What the relay has not looked at goes by the order of commits, whatever the clock said then; only what was put off has a time.
+DROP INDEX outbox_due;
+CREATE INDEX outbox_fresh ON outbox (seq) WHERE state = 'pending' AND attempts = 0;
+CREATE INDEX outbox_put_off ON outbox (due_at, seq) WHERE state = 'pending' AND attempts > 0;
 CREATE INDEX outbox_delivered ON outbox (delivered_at) WHERE state = 'delivered';

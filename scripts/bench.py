@@ -306,6 +306,18 @@ def measure_start(report, daemon, count):
     report.add("SIGTERM to the end", "ms", stops)
 
 
+def measure_queue(report, rounds, jobs):
+    """Claims and completions in a process of their own, against the bare statements (benches/queue.rs)."""
+    root = pathlib.Path(__file__).resolve().parent.parent
+    command = ["cargo", "bench", "--quiet", "--locked", "--bench", "queue", "--", "--rounds", str(rounds), "--jobs", str(jobs)]
+    ran = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    figures = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    if ran.returncode != 0 or not figures:
+        raise Fault(f"{' '.join(command)} failed with exit code {ran.returncode}: {ran.stderr[-2000:]}")
+    for figure in figures:
+        report.add(figure["name"], figure["unit"], figure["values"], figure["note"])
+
+
 def machine():
     """What the figures depend on and how busy it is."""
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
@@ -327,6 +339,7 @@ def run(report, daemon, work, options):
     measure_reads(report, client, token, *((3, 500) if quick else (7, 3000)))
     measure_large(report, daemon, client, options.size_mib * MIB if options.size_mib else (128 if quick else 2048) * MIB)
     measure_start(report, daemon, 3 if quick else 10)
+    measure_queue(report, *((3, 1000) if quick else (9, 5000)))
 
 
 def main():

@@ -124,7 +124,7 @@ fn drained(daemon: &Daemon, admin: &str) {
     for _ in 0..600 {
         left = daemon.call(admin, "GET", "/v1/admin/outbox?state=pending", b"").unwrap().json()["items"].clone();
         if left.as_array().is_some_and(Vec::is_empty) {
-            let waiting = daemon.call(admin, "GET", "/v1/admin/jobs?state=pending", b"").unwrap().json()["items"].clone();
+            let waiting = daemon.call(admin, "GET", "/v1/admin/jobs?state=pending&kind=search_index", b"").unwrap().json()["items"].clone();
             if waiting.as_array().is_some_and(Vec::is_empty) {
                 return;
             }

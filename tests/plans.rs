@@ -15,8 +15,13 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
     ("SELECT count(*) FROM repos", "at the first start"),
     (
-        "SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1",
+        "SELECT due_at FROM outbox INDEXED BY outbox_put_off WHERE state = 'pending' AND attempts > 0 ORDER BY due_at LIMIT 1",
         "the first entry of the partial index",
+    ),
+    ("SELECT EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_fresh", "the first entry of the partial index"),
+    (
+        "FROM outbox INDEXED BY outbox_fresh WHERE state = 'pending' AND attempts = 0 ORDER BY seq LIMIT :batch",
+        "the first entries of the partial index",
     ),
     ("UPDATE tokens SET scopes = (SELECT json_group_array(value)", "a repo is being deleted; no token keeps a scope on it"),
     ("SELECT count(*) AS total FROM versions WHERE state = :visible", "once as a rebuild begins"),
@@ -85,7 +90,6 @@ const HOT: &[(&str, &str)] = &[
         "(SELECT 1 FROM quarantine_items WHERE status = :open LIMIT :limit)",
         "quarantine_items USING COVERING INDEX quarantine_by_status (status=?)",
     ),
-    ("FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY", "outbox USING INDEX outbox_due (due_at<?)"),
     ("SELECT webhook_id FROM webhooks WHERE repo_key IN ('', :repo)", "webhooks USING INDEX webhooks_by_repo (repo_key=?)"),
     ("FROM deliveries JOIN webhooks USING (webhook_id) WHERE delivery_id = :id", "deliveries USING PRIMARY KEY (delivery_id=?)"),
     (
@@ -95,6 +99,12 @@ const HOT: &[(&str, &str)] = &[
     (
         "DELETE FROM deliveries WHERE delivery_id IN ( SELECT delivery_id FROM deliveries INDEXED BY deliveries_by_age",
         "deliveries USING COVERING INDEX deliveries_by_age (created_at<?)",
+    ),
+    ("AND attempts > 0 AND due_at <= :now ORDER BY due_at, seq LIMIT :room", "outbox USING INDEX outbox_put_off (due_at<?)"),
+    ("AND delivered_at <= :until ORDER BY delivered_at LIMIT :batch", "outbox USING COVERING INDEX outbox_delivered (delivered_at<?)"),
+    (
+        "AND updated_at <= :until ORDER BY updated_at LIMIT :room",
+        "jobs USING COVERING INDEX jobs_by_state (state=? AND kind=? AND updated_at<?)",
     ),
     ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),
     (

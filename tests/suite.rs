@@ -7,6 +7,7 @@ mod bad_upload;
 mod clients;
 mod command_line;
 mod crash;
+mod crash_queue;
 mod degraded;
 mod gate;
 mod leaks;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::index_version;
 use super::webhook::{self, Sender};
+use super::{index_version, prune};
 use crate::store::{JobKind, LeasedJob, Outcome, Store};
 
 /// What the work of jobs may use.
@@ -14,6 +14,17 @@ pub(super) struct Tools {
     pub(super) store: Arc<Store>,
     /// Requests to webhooks.
     pub(super) sender: Arc<Sender>,
+    /// How long finished work is kept.
+    pub(super) keep: Keep,
+}
+
+/// How long finished work is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Keep {
+    /// Delivered events and finished jobs, in milliseconds.
+    pub(super) finished_ms: i64,
+    /// What webhooks were sent, in milliseconds.
+    pub(super) deliveries_ms: i64,
 }
 
 /// Jobs of one lane never wait for those of another.
@@ -42,9 +53,7 @@ pub(super) fn lane(kind: JobKind) -> Lane {
 pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
     match kind {
         JobKind::SearchIndex => !tools.store.search_index().is_paused(),
-        JobKind::Webhook => true,
-        // Nothing does these yet.
-        JobKind::Prune => false,
+        JobKind::Webhook | JobKind::Prune => true,
     }
 }
 
@@ -53,6 +62,6 @@ pub(super) async fn run(kind: JobKind, tools: &Tools, jobs: &[LeasedJob]) -> Vec
     match kind {
         JobKind::SearchIndex => index_version::run(&tools.store, jobs).await,
         JobKind::Webhook => webhook::run(tools, jobs).await,
-        JobKind::Prune => Vec::new(),
+        JobKind::Prune => prune::run(tools, jobs).await,
     }
 }

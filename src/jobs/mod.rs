@@ -12,6 +12,7 @@ mod dispatcher;
 mod housekeeping;
 mod index_version;
 mod kinds;
+mod prune;
 mod rebuild;
 mod relay;
 #[cfg(test)]
@@ -28,9 +29,12 @@ use crate::blobs::Blobs;
 use crate::config::{Config, Webhooks};
 use crate::error::Result;
 use crate::store::{QueueLimits, Store};
-use kinds::{Lane, Tools};
+use kinds::{Keep, Lane, Tools};
 use webhook::Sender;
 use worker::Worker;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
 
 /// How the queue is worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct JobSettings {
     pub limits: QueueLimits,
     /// How webhooks are told.
     pub webhooks: Webhooks,
+    /// How long delivered events and finished jobs are kept, in milliseconds.
+    pub keep_finished_ms: i64,
 }
 
 impl JobSettings {
@@ -54,13 +60,19 @@ impl JobSettings {
             max_attempts: jobs.max_attempts,
             backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
         };
-        JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks }
+        let keep_finished_ms = i64::from(jobs.keep_finished_days) * DAY_MS;
+        JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks, keep_finished_ms }
     }
 
     /// A worker of `store`.
     fn worker(&self, store: &Arc<Store>) -> Worker {
+        Worker::new(self.tools(store), self.limits)
+    }
+
+    fn tools(&self, store: &Arc<Store>) -> Tools {
         let sender = Arc::new(Sender::new(self.webhooks, self.limits.lease_ms));
-        Worker::new(Tools { store: Arc::clone(store), sender }, self.limits)
+        let keep = Keep { finished_ms: self.keep_finished_ms, deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS };
+        Tools { store: Arc::clone(store), sender, keep }
     }
 }
 
@@ -71,6 +83,7 @@ impl Default for JobSettings {
             workers: 2,
             limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 },
             webhooks: Webhooks::default(),
+            keep_finished_ms: 30 * DAY_MS,
         }
     }
 }
@@ -94,6 +107,7 @@ impl Jobs {
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, questions, stop.clone()));
         let housekeeping = vec![
             tokio::spawn(rebuild::run(Arc::clone(&store), stop.clone())),
+            tokio::spawn(prune::ensure(Arc::clone(&store), settings.limits.max_attempts, stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),

@@ -1,5 +1,9 @@
 //! A whole store in a temporary directory with a fixed clock, for the tests of this room; and the orderly start and end.
 
+mod reference;
+mod schedules;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use rusqlite::{Connection, params};
@@ -10,8 +14,9 @@ use crate::domain::access::{Caller, Grants, Identity, Operator, Permit, Promote,
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::coordinates::Coordinates;
 use crate::domain::event::Event;
-use crate::domain::id::{RequestId, TokenId, VersionId};
+use crate::domain::id::{QuarantineId, RequestId, TokenId, VersionId};
 use crate::domain::name::{PackageName, PackageType};
+use crate::domain::quarantine::Ballot;
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
 use crate::store::{Admission, Done, JobFilter, JobRow, Note, OutboxFilter, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
@@ -109,10 +114,20 @@ impl World {
 
     /// Holds a published version by hand.
     pub(super) async fn hold(&self, id: VersionId) {
+        self.hold_item(id).await;
+    }
+
+    pub(super) async fn hold_item(&self, id: VersionId) -> QuarantineId {
         let permit: Permit<Promote> = self.permit.also().unwrap();
         let proof = permit.clone();
         let reason = Reason { rule: "manual".to_owned(), decision: Decision::Quarantine, message: "looks odd".to_owned(), policy: None };
-        self.store.write(&permit, move |tx| tx.hold(&proof, &id, &reason)).await.unwrap();
+        self.store.write(&permit, move |tx| tx.hold(&proof, &id, &reason)).await.unwrap().id
+    }
+
+    pub(super) async fn vote(&self, item: QuarantineId, ballot: Ballot) {
+        let permit: Permit<Promote> = self.permit.also().unwrap();
+        let proof = permit.clone();
+        self.store.write(&permit, move |tx| tx.vote(&proof, &item, ballot, None)).await.unwrap();
     }
 
     pub(super) async fn tombstone(&self, id: VersionId) {
@@ -146,11 +161,55 @@ impl World {
 
     /// Writes an event as a damaged or foreign program might.
     pub(super) fn insert_event(&self, number: u8, payload: &str) {
-        let now = self.clock.now().unix_ms();
+        self.insert_event_as(&format!("0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c{number:02x}"), payload);
+    }
+
+    /// The same under any id.
+    fn insert_event_row(&self, payload: &str) {
+        self.insert_event_as(&self.clock.uuid().to_string(), payload);
+    }
+
+    fn insert_event_as(&self, id: &str, payload: &str) {
         let insert = "INSERT INTO outbox (event_id, kind, payload, state, attempts, due_at, created_at)
                       VALUES (?1, 'version.published', CAST(?2 AS TEXT), 'pending', 0, ?3, ?3)";
-        let id = format!("0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c{number:02x}");
-        self.raw().execute(insert, params![id, payload, now]).unwrap();
+        self.raw().execute(insert, params![id, payload, self.clock.now().unix_ms()]).unwrap();
+    }
+
+    /// The whole outbox in the words of the model.
+    fn event_rows(&self) -> BTreeMap<u64, reference::Event> {
+        let read = |event: OutboxRow| {
+            let payload: serde_json::Value = serde_json::from_str(&event.payload).unwrap();
+            let about = payload["versionId"].as_str().map(|id| (id.to_owned(), payload["visible"] == true));
+            let (due_at, delivered_at) = (event.due_at.unix_ms(), event.delivered_at.map(crate::domain::time::Time::unix_ms));
+            (event.seq, reference::Event { about, state: event.state, attempts: event.attempts, due_at, delivered_at })
+        };
+        self.events().into_iter().map(read).collect()
+    }
+
+    /// The whole queue in the words of the model.
+    fn job_rows(catalogue: &Connection) -> BTreeMap<reference::Key, reference::Job> {
+        let mut statement = catalogue.prepare_cached("SELECT * FROM jobs").unwrap();
+        let text = |row: &rusqlite::Row<'_>, column: &str| row.get::<_, Option<String>>(column).unwrap();
+        let read = |row: &rusqlite::Row<'_>| {
+            let job = reference::Job {
+                id: text(row, "job_id").map(|id| id.parse().unwrap()),
+                state: text(row, "state").unwrap().parse().unwrap(),
+                expectation: text(row, "expectation").map(|text| text.parse().unwrap()),
+                attempts: u64::try_from(row.get::<_, i64>("attempts")?).unwrap(),
+                due_at: row.get("due_at")?,
+                lease: text(row, "lease_token").map(|token| token.parse().unwrap()),
+                last_error: text(row, "last_error"),
+                updated_at: row.get("updated_at")?,
+            };
+            Ok(((text(row, "kind").unwrap().parse().unwrap(), text(row, "subject_id").unwrap()), job))
+        };
+        statement.query_map([], read).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The versions in the index file itself.
+    fn indexed(index: &Connection) -> BTreeSet<String> {
+        let mut statement = index.prepare_cached("SELECT version_id FROM documents").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
     pub(super) fn search(&self, text: &str) -> SearchPage {
@@ -181,6 +240,8 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     let insert =
         "INSERT INTO tokens (token_id, secret_sha256, subject, created_at, created_by) VALUES (?1, zeroblob(32), 'alice', 0, 'alice')";
     world.raw().execute(insert, params![token.to_string()]).unwrap();
+    // The first index is there, so that filling it does not ask for the version once more.
+    world.quiet().await;
     let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
     let id = world.publish("demo", "1.0").await;
     let mut wakes = world.store.queue_wakes();

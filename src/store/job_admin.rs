@@ -1,5 +1,5 @@
 //! The job queue as people see and correct it. Invariant: what a person does to a job is audited, and a job that a worker holds is
-//! left to that worker.
+//! left to that worker for as long as its lease runs.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -151,12 +151,12 @@ fn find(connection: &Connection, id: &JobId) -> Result<JobRow> {
 }
 
 impl Write<'_> {
-    /// Makes a job due now, with all its attempts.
+    /// Makes a job due now, with all its attempts. One whose worker let its lease run out is nobody's.
     ///
     /// # Errors
     /// `not_found`; `conflict` while a worker holds it.
     pub fn retry_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
-        if self.job(id)?.state == JobState::Processing {
+        if self.is_held(&self.job(id)?) {
             return Err(Error::conflict(format!("job {id} is being worked on; try again when it is done")));
         }
         self.set_job(id, JobState::Pending)?;
@@ -166,10 +166,16 @@ impl Write<'_> {
     /// Calls a waiting job off.
     ///
     /// # Errors
-    /// `not_found`; `conflict` while a worker holds it and when it has ended.
+    /// `not_found`; `conflict` while a worker holds it, when it has ended, and for one that comes again by itself.
     pub fn cancel_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
-        let state = self.job(id)?.state;
-        if state != JobState::Pending && state != JobState::Failed {
+        let job = self.job(id)?;
+        let state = job.state;
+        if job.kind.is_recurring() {
+            let message = format!("job {id} comes again by itself and cannot be called off; its settings under [jobs] say how it works");
+            return Err(Error::conflict(message).with("status", state.as_str()));
+        }
+        let has_ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
+        if has_ended || self.is_held(&job) {
             return Err(
                 Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str())
             );
@@ -178,9 +184,16 @@ impl Write<'_> {
         Ok(Done::new(self.job(id)?, Event::JobCancelled { job_id: *id }))
     }
 
+    fn is_held(&self, job: &JobRow) -> bool {
+        job.state == JobState::Processing && job.due_at > self.now()
+    }
+
     fn set_job(&self, id: &JobId, state: JobState) -> Result<()> {
         self.connection()
-            .prepare_cached("UPDATE jobs SET state = :state, attempts = 0, due_at = :now, updated_at = :now WHERE job_id = :id")?
+            .prepare_cached(
+                "UPDATE jobs SET state = :state, attempts = 0, due_at = :now, lease_token = NULL, lease_expires_at = NULL, updated_at = :now
+                 WHERE job_id = :id",
+            )?
             .execute(named_params! {":state": state.as_str(), ":now": self.now().unix_ms(), ":id": id.to_string()})?;
         Ok(())
     }

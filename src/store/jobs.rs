@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::write::Bookkeeping;
-use super::{Store, rows};
+use super::{Store, outbox, rows};
 use crate::domain::id::{JobId, LeaseToken};
 use crate::domain::lifecycle::text_enum;
 use crate::domain::time::Time;
@@ -22,6 +22,17 @@ text_enum! {
         Webhook "webhook",
         /// Removes finished work that is old enough.
         Prune "prune",
+    }
+}
+
+impl JobKind {
+    /// Whether such a job comes again by itself, for as long as the instance runs.
+    #[must_use]
+    pub fn is_recurring(self) -> bool {
+        match self {
+            JobKind::SearchIndex | JobKind::Webhook => false,
+            JobKind::Prune => true,
+        }
     }
 }
 
@@ -143,33 +154,35 @@ impl Bookkeeping<'_> {
         Ok(())
     }
 
-    /// Claims up to `limits.batch` due jobs of these kinds, those whose lease expired too; each claim counts as an attempt.
-    /// A job whose attempts are used up is dead.
+    /// Claims up to `limits.batch` due jobs of these kinds, by due time whatever their kind, those whose lease expired too; each
+    /// claim counts as an attempt. A job whose attempts are used up is dead.
     ///
     /// # Errors
     /// Internal when SQLite fails.
     pub fn claim(&mut self, kinds: &[JobKind], limits: &QueueLimits) -> Result<Vec<LeasedJob>> {
-        let mut claimed = Vec::new();
+        let mut due = Vec::new();
         for kind in kinds {
             self.catch_up_jobs(*kind, limits)?;
             self.bury(*kind)?;
-            let room = limits.batch.saturating_sub(claimed.len());
-            if room > 0 {
-                claimed.extend(self.claim_of(*kind, room, limits.lease_ms)?);
-            }
+            due.extend(self.due_of(*kind, limits.batch)?);
         }
+        due.sort_by_key(|(due_at, job)| (*due_at, job.id));
+        due.truncate(limits.batch);
+        let claimed: Vec<LeasedJob> = due.into_iter().map(|(_, job)| job).collect();
+        self.lease(&claimed, limits.lease_ms)?;
         Ok(claimed)
     }
 
-    fn claim_of(&mut self, kind: JobKind, batch: usize, lease_ms: i64) -> Result<Vec<LeasedJob>> {
+    /// The due jobs of one kind with their due times, each as it will be once it is leased.
+    fn due_of(&self, kind: JobKind, batch: usize) -> Result<Vec<(i64, LeasedJob)>> {
         let mut statement = self.connection().prepare_cached(
-            "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts FROM jobs INDEXED BY jobs_due
+            "SELECT job_id, kind, subject_id, expectation, attempts, max_attempts, due_at FROM jobs INDEXED BY jobs_due
              WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND due_at <= :now AND attempts < max_attempts
              ORDER BY due_at, job_id LIMIT :batch",
         )?;
         let parameters = named_params! {":now": self.now().unix_ms(), ":kind": kind.as_str(), ":batch": rows::stored(batch as u64)};
         let found = statement.query_map(parameters, |row| {
-            Ok(LeasedJob {
+            let job = LeasedJob {
                 id: rows::parse(row, "job_id")?,
                 kind: rows::parse(row, "kind")?,
                 subject_id: row.get("subject_id")?,
@@ -177,22 +190,26 @@ impl Bookkeeping<'_> {
                 attempt: rows::unsigned(row, "attempts")? + 1,
                 max_attempts: rows::unsigned(row, "max_attempts")?,
                 lease: LeaseToken::new(self.uuid()),
-            })
+            };
+            Ok((row.get("due_at")?, job))
         })?;
-        let claimed = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn lease(&self, jobs: &[LeasedJob], lease_ms: i64) -> Result<()> {
         let lease_ends = self.now().plus_ms(lease_ms).unix_ms();
-        let mut take = self.connection().prepare_cached(
+        let mut statement = self.connection().prepare_cached(
             "UPDATE jobs SET state = :processing, attempts = attempts + 1, lease_token = :lease, lease_expires_at = :ends, due_at = :ends,
                  updated_at = :now
              WHERE job_id = :id",
         )?;
-        for job in &claimed {
-            take.execute(named_params! {
+        for job in jobs {
+            statement.execute(named_params! {
                 ":processing": JobState::Processing.as_str(), ":lease": job.lease.to_string(), ":ends": lease_ends,
                 ":now": self.now().unix_ms(), ":id": job.id.to_string(),
             })?;
         }
-        Ok(claimed)
+        Ok(())
     }
 
     /// Makes jobs due whose time lies further ahead than any lease or delay: the clock was set back since, by days perhaps. A worker
@@ -275,11 +292,8 @@ impl Store {
     /// Internal when SQLite fails.
     pub fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Time>> {
         let connection = self.connection()?;
-        let event: Option<i64> = connection
-            .prepare_cached("SELECT due_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' ORDER BY due_at LIMIT 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        Ok(event.map(Time::from_unix_ms).into_iter().chain(next_job_due(&connection, kinds)?).min())
+        let event = outbox::next_event_due(&connection, self.clock().now())?;
+        Ok(event.into_iter().chain(next_job_due(&connection, kinds)?).min())
     }
 }
 

@@ -27,6 +27,7 @@ mod outbox;
 mod outbox_admin;
 mod policies;
 mod pool;
+mod prune;
 mod quarantine;
 mod quarantine_list;
 mod read_view;

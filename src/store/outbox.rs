@@ -1,7 +1,8 @@
 //! The outbox and its relay. Invariant: an event is written with the change it tells of, delivered once, and handled on
-//! its own: a malformed neighbour holds nobody back, is tried again later, and ends `dead`, kept and listed.
+//! its own, in the order of commits whatever the clock says: a malformed neighbour holds nobody back, is tried again later, and
+//! ends `dead`, kept and listed.
 
-use rusqlite::{Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Deserialize;
 
 use super::deliveries::Happened;
@@ -118,6 +119,19 @@ struct Due {
     attempts: u64,
 }
 
+fn read_due(row: &Row<'_>) -> rusqlite::Result<Due> {
+    // Bytes, so that a payload which is not even text is one malformed event and not the end of the round.
+    let payload = row.get_ref("payload")?.as_bytes()?.to_vec();
+    Ok(Due {
+        seq: row.get("seq")?,
+        id: row.get::<_, String>("event_id")?.parse().ok(),
+        at: rows::time(row, "created_at")?,
+        kind: rows::parse(row, "kind")?,
+        payload,
+        attempts: rows::unsigned(row, "attempts")?,
+    })
+}
+
 impl Bookkeeping<'_> {
     /// Hands on up to `batch` due events, oldest first, each on its own.
     ///
@@ -151,32 +165,36 @@ impl Bookkeeping<'_> {
         Ok(report)
     }
 
-    /// Makes events due whose time lies further ahead than any delay: the clock was set back since, by days perhaps.
+    /// Makes events due that were put off for longer than any delay: the clock was set back since, by days perhaps.
     fn catch_up_events(&self) -> Result<()> {
         let now = self.now();
         self.connection()
-            .prepare_cached("UPDATE outbox INDEXED BY outbox_due SET due_at = :now WHERE state = 'pending' AND due_at > :latest")?
+            .prepare_cached(
+                "UPDATE outbox INDEXED BY outbox_put_off SET due_at = :now WHERE state = 'pending' AND attempts > 0 AND due_at > :latest",
+            )?
             .execute(named_params! {":now": now.unix_ms(), ":latest": now.plus_ms(MALFORMED_DELAY_MS).unix_ms()})?;
         Ok(())
     }
 
+    /// Events nobody has looked at, in the order of commits: the newest event of a version is the last one relayed, also when
+    /// the clock was set back between them. Then those that were put off and are due again.
     fn due_events(&self, batch: usize) -> Result<Vec<Due>> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT seq, event_id, kind, payload, attempts, created_at FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND due_at <= :now ORDER BY due_at, seq LIMIT :batch",
+        let connection = self.connection();
+        let mut fresh = connection.prepare_cached(
+            "SELECT seq, event_id, kind, payload, attempts, created_at FROM outbox INDEXED BY outbox_fresh WHERE state = 'pending' AND attempts = 0
+             ORDER BY seq LIMIT :batch",
         )?;
-        let found = statement.query_map(named_params! {":now": self.now().unix_ms(), ":batch": rows::stored(batch as u64)}, |row| {
-            // Bytes, so that a payload which is not even text is one malformed event and not the end of the round.
-            let payload = row.get_ref("payload")?.as_bytes()?.to_vec();
-            Ok(Due {
-                seq: row.get("seq")?,
-                id: row.get::<_, String>("event_id")?.parse().ok(),
-                at: rows::time(row, "created_at")?,
-                kind: rows::parse(row, "kind")?,
-                payload,
-                attempts: rows::unsigned(row, "attempts")?,
-            })
-        })?;
-        Ok(found.collect::<rusqlite::Result<_>>()?)
+        let mut due =
+            fresh.query_map(named_params! {":batch": rows::stored(batch as u64)}, read_due)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut put_off = connection.prepare_cached(
+            "SELECT seq, event_id, kind, payload, attempts, created_at FROM outbox INDEXED BY outbox_put_off WHERE state = 'pending' AND attempts > 0
+                 AND due_at <= :now ORDER BY due_at, seq LIMIT :room",
+        )?;
+        let room = rows::stored(batch.saturating_sub(due.len()) as u64);
+        for event in put_off.query_map(named_params! {":now": self.now().unix_ms(), ":room": room}, read_due)? {
+            due.push(event?);
+        }
+        Ok(due)
     }
 
     fn set_delivered(&self, seq: i64) -> Result<()> {
@@ -217,4 +235,21 @@ fn task_of(event: &Due) -> Result<Option<(VersionId, Expectation)>, Malformed> {
         // The index does not wait for these; they are consumed, so that they do not inflate the backlog.
         OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(None),
     }
+}
+
+/// When the relay has something to do: at once for an event it has not looked at, else when one that was put off is due.
+pub(super) fn next_event_due(connection: &Connection, now: Time) -> Result<Option<Time>> {
+    let is_fresh: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_fresh WHERE state = 'pending' AND attempts = 0)")?
+        .query_row([], |row| row.get(0))?;
+    if is_fresh {
+        return Ok(Some(now));
+    }
+    let due_at: Option<i64> = connection
+        .prepare_cached(
+            "SELECT due_at FROM outbox INDEXED BY outbox_put_off WHERE state = 'pending' AND attempts > 0 ORDER BY due_at LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(due_at.map(Time::from_unix_ms))
 }

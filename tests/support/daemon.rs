@@ -87,6 +87,11 @@ impl Daemon {
         Daemon { child, directory: directory.to_owned(), address, agent: config.into() }
     }
 
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The administrator's token, as the first start wrote it.
     pub fn admin(&self) -> String {
         std::fs::read_to_string(self.directory.join("data/admin-token")).unwrap().trim().to_owned()

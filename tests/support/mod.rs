@@ -176,7 +176,8 @@ impl Drop for TestApp {
             });
         });
         quiet.join().expect("the jobs ran until there was nothing due");
-        let live = self.ask("SELECT kind || ' ' || subject_id || ' ' || state || ' ' || coalesce(last_error, '') FROM jobs WHERE state IN ('pending', 'processing', 'failed')");
+        // The job that removes finished work always waits for its next round.
+        let live = self.ask("SELECT kind || ' ' || subject_id || ' ' || state || ' ' || coalesce(last_error, '') FROM jobs WHERE state IN ('pending', 'processing', 'failed') AND NOT (kind = 'prune' AND state = 'pending')");
         assert!(live.is_empty(), "jobs are left: {live:?}");
         let report = store::check(self.path()).unwrap();
         assert!(report.faults.is_empty(), "the database is not sound: {:#?}", report.faults);

@@ -291,3 +291,57 @@ async fn a_clock_that_is_set_back_by_days_leaves_no_event_and_no_job_behind() {
     worker(&world).run(crashed).await.unwrap();
     assert_eq!(world.job(&id), ("completed", 2, None));
 }
+
+#[tokio::test]
+async fn the_newest_event_of_a_version_counts_although_the_clock_was_set_back_before_it() {
+    for back_ms in [2 * MINUTES_MS, 24 * 60 * MINUTES_MS] {
+        let world = World::new().await;
+        world.quiet().await;
+        let id = world.publish("demo", "1.0").await;
+        world.clock.advance_ms(-back_ms);
+        world.tombstone(id).await;
+        world.clock.advance_ms(1);
+        relay(&world).await;
+        assert!(world.events().iter().all(|event| event.state.as_str() == "delivered"), "{:?}", world.events());
+        world.clock.advance_ms(back_ms);
+        world.quiet().await;
+        assert_eq!(world.job(&id), ("completed", 1, None), "it waits for a version that was taken back");
+    }
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_kind_does_not_keep_another_waiting_that_was_due_before() {
+    let mut world = World::new().await;
+    world.settings.limits.batch = 2;
+    world.publish("demo", "1.0").await;
+    relay(&world).await;
+    world.clock.advance_ms(1);
+    world.store.bookkeep(|books| books.ensure_job(JobKind::Prune, "finished_work", 5)).await.unwrap();
+    world.clock.advance_ms(1);
+    for number in 2..6 {
+        world.publish("demo", &format!("{number}.0")).await;
+    }
+    relay(&world).await;
+    let kinds: Vec<JobKind> = worker(&world).claim(&Lane::ALL).await.unwrap().iter().map(|job| job.kind).collect();
+    assert_eq!(kinds, [JobKind::SearchIndex, JobKind::Prune]);
+}
+
+#[tokio::test]
+async fn a_person_may_take_a_job_whose_lease_ran_out_and_none_that_is_held() {
+    let world = World::new().await;
+    let id = world.publish("demo", "1.0").await;
+    relay(&world).await;
+    for cancel in [false, true] {
+        let batch = worker(&world).claim(&Lane::ALL).await.unwrap();
+        let job = batch[0].id;
+        let act = || {
+            let proof = world.operator.clone();
+            world.store.write(&world.operator, move |tx| if cancel { tx.cancel_job(&proof, &job) } else { tx.retry_job(&proof, &job) })
+        };
+        assert!(act().await.is_err(), "a worker holds it");
+        world.clock.advance_ms(5 * MINUTES_MS);
+        act().await.unwrap();
+        worker(&world).run(batch).await.unwrap();
+        assert_eq!(world.job(&id).0, if cancel { "cancelled" } else { "pending" }, "the old worker has no lease any more");
+    }
+}
