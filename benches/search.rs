@@ -70,7 +70,7 @@ impl Corpus {
     fn description(&self, sequence: &mut Sequence, number: usize) -> String {
         let mut words: Vec<&str> = (0..12).map(|_| self.words[sequence.skewed(self.words.len())]).collect();
         words.extend(COMMON.iter().filter(|(_, share)| sequence.below(1000) < usize::try_from(*share).unwrap_or(0)).map(|(word, _)| *word));
-        format!("{} rare{}", words.join(" "), number % 5000)
+        format!("{} {}", words.join(" "), rare_word(number))
     }
 }
 
@@ -109,7 +109,7 @@ async fn measure(directory: &Path, corpus: &Corpus, versions: usize) -> Vec<(&'s
     let prefixes: Vec<String> = (0..200).map(|_| name()).map(|name| name.chars().take(5).collect()).collect();
     let two_words: Vec<String> = (0..200).map(|_| name()).map(|name| two_of(&name, corpus)).collect();
     let inner: Vec<String> = (0..200).map(|_| name()).map(|name| name.chars().skip(2).take(4).collect()).collect();
-    let rare: Vec<String> = (0..200).map(|number| format!("rare{}", number * 17 % packages.min(5000))).collect();
+    let rare: Vec<String> = (0..200).map(|number| rare_word(number * 17 % packages)).collect();
     let common: Vec<String> = COMMON.iter().map(|(word, _)| (*word).to_owned()).cycle().take(100).collect();
     let kinds = [
         ("a name", names.clone()),
@@ -138,6 +138,11 @@ fn ask_all(store: &Store, permit: &Permit<Read>, name: &str, queries: &[String])
     report(name, "ms", &times, &format!("{found} of {} found something, at most {most} hits", hits.len()));
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// A word that one package alone has, and that is not the beginning of another one.
+fn rare_word(package: usize) -> String {
+    format!("rare{package:06}")
 }
 
 /// The first part of a name and a word that is rather common.
