@@ -237,6 +237,8 @@ async fn a_dead_job_is_listed_with_its_error_and_a_retry_or_a_publish_revives_it
         app.clock.advance_ms(20 * 60_000);
     }
     let dead = text(&job(&app, &id).await, "jobId");
+    let put_away = app.post(&app.admin, &format!("/v1/admin/jobs/{dead}/cancel"), json!({})).await.expect(200).json();
+    assert_eq!(put_away["state"], "cancelled", "a dead job that somebody has seen to can be put away");
     app.post(&app.admin, &format!("/v1/admin/jobs/{dead}/cancel"), json!({})).await.refused(409, "conflict");
     let mark = app.mark();
     let retried = app.post(&app.admin, &format!("/v1/admin/jobs/{dead}/retry"), json!({})).await.expect(200).json();

@@ -85,12 +85,12 @@ struct SummaryBody {
     open_holds: u64,
     search: SearchSummary,
     writer: WriterSummary,
-    disk: DiskSummary,
+    disk: Option<DiskSummary>,
     databases: BTreeMap<&'static str, DatabaseSummary>,
 }
 
 impl SummaryBody {
-    fn new(summary: OpsSummary, disk: DiskSpace) -> SummaryBody {
+    fn new(summary: OpsSummary, disk: Option<DiskSpace>) -> SummaryBody {
         let age = |since: Time| summary.at.seconds_since(since);
         let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
         let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
@@ -124,7 +124,7 @@ impl SummaryBody {
                 rebuild: summary.search.rebuild.as_ref().map(|rebuild| RebuildSummary { indexed: rebuild.indexed, total: rebuild.total }),
             },
             writer: WriterSummary { queued: summary.writer_queued, queue_limit: summary.writer_queue_limit },
-            disk: DiskSummary { free_bytes: disk.free_bytes, size_bytes: disk.size_bytes },
+            disk: disk.map(|disk| DiskSummary { free_bytes: disk.free_bytes, size_bytes: disk.size_bytes }),
             databases: summary
                 .databases
                 .iter()

@@ -89,7 +89,13 @@ impl Blobs {
     /// # Errors
     /// Internal, when the disk cannot even be asked.
     pub fn has_room(&self) -> Result<bool> {
-        disk::has_room(&self.inner.staging).map_err(|cause| disk_fault(format!("looking at {}", self.inner.staging.display()), cause))
+        for directory in [&self.inner.staging, &self.inner.content] {
+            let has_room = disk::has_room(directory).map_err(|cause| disk_fault(format!("looking at {}", directory.display()), cause))?;
+            if !has_room {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The space of the disk under the blobs. Blocks.

@@ -16,7 +16,7 @@ use crate::error::Code;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer that is read; a full page of any list is far below it.
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
 

@@ -43,6 +43,14 @@ impl ServerFlags {
         self
     }
 
+    /// The flags that name the server as they were typed, with a space before each: what comes next needs them too.
+    pub(super) fn typed_again(&self) -> String {
+        let path =
+            |name: &str, path: &Option<PathBuf>| path.as_ref().map(|path| format!(" --{name} {}", path.display())).unwrap_or_default();
+        let server = self.server.as_ref().map(|server| format!(" --server {server}")).unwrap_or_default();
+        [server, path("token-file", &self.token_file), path("config", &self.config), path("data-dir", &self.data_dir)].concat()
+    }
+
     fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))
@@ -124,8 +132,8 @@ fn serving(directory: &Path) -> Result<(Url, String), Failure> {
     let Some(url) = urls.iter().find(|url| is_local(url)).or(urls.first()) else {
         return Err(Failure::Failed(format!("the server of {shown} does not listen yet; try again in a moment, or give --server")));
     };
-    let process = holder.process.map_or_else(String::new, |process| format!(" by process {process}"));
-    Ok((url.clone(), format!("the address was left in {shown}{process}; {start}")))
+    let process = holder.process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
+    Ok((url.clone(), format!("{process} serves {shown} and does not answer; look at its log, and start it again if it hangs")))
 }
 
 /// An address as a person writes it.

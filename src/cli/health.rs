@@ -27,33 +27,40 @@ pub(super) struct Look {
 
 impl Look {
     /// What is wrong, and what to do next; nothing when all is well.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// `flags` are those that name the server, to be typed again with what comes next.
+    pub(super) fn faults(&self, flags: &str) -> Vec<String> {
         let mut faults = Vec::new();
+        let next = |command: &str| format!("artifortress {command}{flags}");
         if !self.is_ready {
             let why = text(&self.ready, "/message").unwrap_or_else(|| "the server does not say why".to_owned());
             faults.push(format!("not ready: {why}"));
         }
         let dead = |pointer| count(&self.summary, pointer).filter(|dead| *dead > 0);
         if let Some(dead) = dead("/jobs/dead") {
-            faults.push(format!("{}: artifortress jobs list --state dead", counted(dead, "dead job")));
+            faults.push(format!("{}: {}", counted(dead, "dead job"), next("jobs list --state dead")));
+        }
+        if let Some(failed) = dead("/jobs/failed") {
+            faults.push(format!("{} that will be tried again: {}", counted(failed, "failed job"), next("jobs list --state failed")));
         }
         if let Some(dead) = dead("/outbox/dead") {
-            faults.push(format!("{}: artifortress outbox list --state dead", counted(dead, "dead event")));
+            faults.push(format!("{}: {}", counted(dead, "dead event"), next("outbox list --state dead")));
         }
         if let Some(stale) = self.stale().filter(|stale| *stale > 0) {
             faults.push(format!(
-                "{} whose workers have gone, which others take up again by themselves: artifortress jobs list --state processing",
-                counted(stale, "stale job")
+                "{} whose workers have gone, which others take up again by themselves: {}",
+                counted(stale, "stale job"),
+                next("jobs list --state processing")
             ));
         }
         if let Some(age) = self.oldest_seconds().filter(|age| *age > OLD_EVENT_SECONDS) {
-            faults.push(format!("an event waits for {}: artifortress outbox list --state pending", span(age)));
+            faults.push(format!("an event waits for {}: {}", span(age), next("outbox list --state pending")));
         }
         match self.index_state().as_deref() {
-            Some("paused") => faults.push("the search index is paused: artifortress index resume".to_owned()),
-            Some("unavailable") => {
-                faults.push("the search index does not answer; it is made anew by itself: artifortress index status".to_owned())
-            }
+            Some("paused") => faults.push(format!("the search index is paused: {}", next("index resume"))),
+            Some("unavailable") => faults.push(format!(
+                "the search index cannot be used; it heals by itself when it can, and the log says why: {}",
+                next("index status")
+            )),
             // A rebuild is work, not a fault; a state of a newer server is not for this program to judge.
             Some(_) | None => {}
         }
@@ -154,8 +161,8 @@ impl Look {
     }
 
     /// All of it on one line, for a log.
-    pub(super) fn line(&self) -> String {
-        let faults = self.faults();
+    pub(super) fn line(&self, flags: &str) -> String {
+        let faults = self.faults(flags);
         let state = if faults.is_empty() { "all is well".to_owned() } else { faults.join("; ") };
         format!(
             "{state} | outbox: {} pending | jobs: {} | open holds: {}",
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn a_server_that_works_is_well() {
         let look = well();
-        assert_eq!(look.faults(), Vec::<String>::new());
+        assert_eq!(look.faults(""), Vec::<String>::new());
         let shown = shown(&look);
         for line in [
             "ready          yes (writer ok, disk ok)",
@@ -201,7 +208,7 @@ mod tests {
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} in:\n{shown}");
         }
-        assert_eq!(look.line(), "all is well | outbox: 0 pending | jobs: 1,200 completed | open holds: 2");
+        assert_eq!(look.line(""), "all is well | outbox: 0 pending | jobs: 1,200 completed | open holds: 2");
     }
 
     #[test]
@@ -210,20 +217,22 @@ mod tests {
         look.is_ready = false;
         look.ready = json!({"error": "unavailable", "message": "the disk is full", "writer": true, "disk": false});
         look.summary["jobs"]["dead"] = json!(3);
+        look.summary["jobs"]["failed"] = json!(2);
         look.summary["outbox"] = json!({"pending": 1, "dead": 1, "oldestPendingAgeSeconds": 7300});
         look.search = json!({"state": "paused"});
         assert_eq!(
-            look.faults(),
+            look.faults(" --data-dir /srv/a"),
             [
                 "not ready: the disk is full",
-                "3 dead jobs: artifortress jobs list --state dead",
-                "1 dead event: artifortress outbox list --state dead",
-                "an event waits for 2 h: artifortress outbox list --state pending",
-                "the search index is paused: artifortress index resume",
+                "3 dead jobs: artifortress jobs list --state dead --data-dir /srv/a",
+                "2 failed jobs that will be tried again: artifortress jobs list --state failed --data-dir /srv/a",
+                "1 dead event: artifortress outbox list --state dead --data-dir /srv/a",
+                "an event waits for 2 h: artifortress outbox list --state pending --data-dir /srv/a",
+                "the search index is paused: artifortress index resume --data-dir /srv/a",
             ]
         );
         assert!(shown(&look).contains("no (writer ok, disk failing)"));
-        assert!(look.line().starts_with("not ready: the disk is full; 3 dead jobs"));
+        assert!(look.line("").starts_with("not ready: the disk is full; 3 dead jobs"));
     }
 
     #[test]
@@ -237,21 +246,21 @@ mod tests {
         for part in ["1,200+ completed", "stale jobs     2", "freshness lag  1 min", "disk free      1.5 GiB of 10.0 GiB"] {
             assert!(shown.contains(part), "{part:?} in:\n{shown}");
         }
-        assert!(look.faults().iter().any(|fault| fault.starts_with("2 stale jobs")), "{:?}", look.faults());
+        assert!(look.faults("").iter().any(|fault| fault.starts_with("2 stale jobs")), "{:?}", look.faults(""));
     }
 
     #[test]
     fn a_rebuild_is_no_fault_and_shows_how_far_it_is() {
         let mut look = well();
         look.search = json!({"state": "rebuilding", "documents": 50, "rebuild": {"indexed": 50, "total": 200}});
-        assert_eq!(look.faults(), Vec::<String>::new());
+        assert_eq!(look.faults(""), Vec::<String>::new());
         assert!(shown(&look).contains("rebuilding, 50 versions, rebuilt to 25 % (50 of 200 versions)"));
     }
 
     #[test]
     fn a_server_that_tells_nothing_is_unknown_but_no_fault() {
         let look = Look { is_ready: true, ..Look::default() };
-        assert_eq!(look.faults(), Vec::<String>::new());
+        assert_eq!(look.faults(""), Vec::<String>::new());
         assert!(shown(&look).lines().all(|line| line.contains("unknown") || line.starts_with("ready")), "{}", shown(&look));
     }
 }

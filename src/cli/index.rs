@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::client::Answer;
+use super::complain;
 use super::failure::Failure;
 use super::fields::{count, text};
 use super::session::{Interrupt, Session};
@@ -49,7 +50,17 @@ pub(super) async fn run(mut session: Session, command: IndexCommand) -> Result<E
     if matches!(command, IndexCommand::Rebuild { watch: true }) {
         return watch(&mut session, answer).await;
     }
+    if matches!(command, IndexCommand::Rebuild { .. }) && is_paused(&answer.json) {
+        complain(PAUSED);
+    }
     show(&session, &answer)
+}
+
+/// What a paused index does with an order to rebuild it.
+const PAUSED: &str = "the index is paused; it is rebuilt after: artifortress index resume";
+
+fn is_paused(json: &Value) -> bool {
+    text(json, "/state").as_deref() == Some("paused")
 }
 
 async fn status(session: &Session) -> Result<Answer, Failure> {
@@ -94,6 +105,9 @@ fn state(json: &Value) -> Cell {
 pub(super) fn progress(json: &Value) -> Option<String> {
     let done = count(json, "/rebuild/indexed").or_else(|| count(json, "/rebuild/enqueued"))?;
     let total = count(json, "/rebuild/total")?;
+    if total == 0 && done == 0 {
+        return Some("beginning".to_owned());
+    }
     // Versions that came in after the beginning are done as well.
     let percent = done.min(total).saturating_mul(100).checked_div(total).unwrap_or(100);
     Some(format!("{percent} % ({} of {} versions)", grouped(done.min(total)), grouped(total)))
@@ -107,8 +121,8 @@ fn is_rebuilding(json: &Value) -> bool {
 async fn watch(session: &mut Session, mut answer: Answer) -> Result<ExitCode, Failure> {
     let (mut told, mut interrupt) = (String::new(), Interrupt::listen()?);
     while is_rebuilding(&answer.json) {
-        if text(&answer.json, "/state").as_deref() == Some("paused") {
-            return Err(Failure::Failed("the index is paused; it is rebuilt after: artifortress index resume".to_owned()));
+        if is_paused(&answer.json) {
+            return Err(Failure::Failed(PAUSED.to_owned()));
         }
         let line = format!("rebuilding: {}", progress(&answer.json).unwrap_or_else(|| UNKNOWN.to_owned()));
         if !session.is_json && line != told {
@@ -141,7 +155,7 @@ mod tests {
             (0, 10_000, "0 % (0 of 10,000 versions)"),
             (4_350, 10_000, "43 % (4,350 of 10,000 versions)"),
             (12, 10, "100 % (10 of 10 versions)"),
-            (0, 0, "100 % (0 of 0 versions)"),
+            (0, 0, "beginning"),
         ] {
             assert_eq!(progress(&json!({"rebuild": {"indexed": indexed, "total": total}})).unwrap(), shown);
         }

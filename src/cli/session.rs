@@ -24,7 +24,8 @@ pub(super) struct Session {
     pub(super) screen: Screen,
     /// Whether the server's JSON is wanted.
     pub(super) is_json: bool,
-    flags: ServerFlags,
+    /// The flags that name the server.
+    pub(super) flags: ServerFlags,
 }
 
 /// Ctrl-C, from the moment it is listened to.
@@ -91,7 +92,7 @@ impl Session {
             self.screen.print(&table.render(&self.screen))?;
         }
         if found.has_more && !self.is_json {
-            complain(&format!("these are the first {} {what}; --all shows all of them", found.items.len()));
+            complain(&format!("there are more {what} than the {} shown; --all shows all of them", found.items.len()));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -64,7 +64,7 @@ async fn part(session: &Session, ready: &Answer, path: &[&str]) -> Result<Option
 }
 
 fn page(session: &Session, look: &Look) -> String {
-    let faults = look.faults();
+    let faults = look.faults(&session.flags.typed_again());
     let headline = if faults.is_empty() {
         session.screen.paint(Style::Good, "all is well")
     } else {
@@ -104,11 +104,13 @@ fn draw(session: &mut Session, found: &Result<Seen, Failure>) -> Result<(), Fail
             );
             session.screen.draw(&text)
         }
-        Ok(seen) => session.screen.print(&format!("{} {}", session.now(), seen.look.line())),
+        Ok(seen) => session.screen.print(&format!("{} {}", session.now(), seen.look.line(&session.flags.typed_again()))),
         Err(failure) if is_terminal && !session.is_json => {
             let text = format!("{}\n\n{}; Ctrl-C ends", session.screen.paint(Style::Bad, &failure.to_string()), session.now());
             session.screen.draw(&text)
         }
+        // Into a file, an outage is a line like any other.
+        Err(failure) if !session.is_json => session.screen.print(&format!("{} {failure}", session.now())),
         Err(failure) => {
             failure.report();
             Ok(())

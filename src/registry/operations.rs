@@ -118,8 +118,10 @@ impl Registry {
     ///
     /// # Errors
     /// Internal when the store fails or the disk cannot be asked.
-    pub fn ops_summary(&self, operator: &Operator) -> Result<(OpsSummary, DiskSpace)> {
-        Ok((self.store.ops_summary(operator)?, self.blobs.disk_space()?))
+    pub fn ops_summary(&self, operator: &Operator) -> Result<(OpsSummary, Option<DiskSpace>)> {
+        // A disk that cannot be asked is for the readiness to tell; what waits is wanted then all the more.
+        let disk = self.blobs.disk_space().inspect_err(|error| tracing::warn!(?error, "the disk cannot be asked")).ok();
+        Ok((self.store.ops_summary(operator)?, disk))
     }
 
     /// Every metric as text: looks up what stands in the database and on the disk, and writes it out with what was counted. What cannot

@@ -163,7 +163,7 @@ impl Write<'_> {
         Ok(Done::new(self.job(id)?, Event::JobRetried { job_id: *id }))
     }
 
-    /// Calls a waiting job off.
+    /// Calls a waiting job off, or puts a dead one away that somebody has seen to.
     ///
     /// # Errors
     /// `not_found`; `conflict` while a worker holds it, when it has ended, and for one that comes again by itself.
@@ -174,11 +174,10 @@ impl Write<'_> {
             let message = format!("job {id} comes again by itself and cannot be called off; its settings under [jobs] say how it works");
             return Err(Error::conflict(message).with("status", state.as_str()));
         }
-        let has_ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
+        let has_ended = matches!(state, JobState::Completed | JobState::Cancelled);
         if has_ended || self.is_held(&job) {
-            return Err(
-                Error::conflict(format!("job {id} is {state}; only one that waits can be called off")).with("status", state.as_str())
-            );
+            let message = format!("job {id} is {state}; only one that waits or is dead can be called off");
+            return Err(Error::conflict(message).with("status", state.as_str()));
         }
         self.set_job(id, JobState::Cancelled)?;
         Ok(Done::new(self.job(id)?, Event::JobCancelled { job_id: *id }))

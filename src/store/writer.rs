@@ -213,6 +213,8 @@ fn commit_group(connection: &Connection, clock: &dyn Clock, shared: &Shared, gro
             shared.search.set_paused(state);
         }
         if effects.renews_search {
+            // Whoever ordered it sees at once that it is under way.
+            shared.search.set_rebuilding(IndexState::Rebuilding);
             shared.search.request_renewal();
         }
         if effects.wakes_queue {

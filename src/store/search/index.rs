@@ -170,7 +170,7 @@ impl SearchIndex {
     }
 
     /// Says that it is being filled again (`Rebuilding`), or is full.
-    pub(super) fn set_rebuilding(&self, state: IndexState) {
+    pub(in crate::store) fn set_rebuilding(&self, state: IndexState) {
         self.rebuilding.store(state == IndexState::Rebuilding, Ordering::SeqCst);
     }
 
