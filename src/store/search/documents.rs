@@ -34,9 +34,11 @@ impl Store {
             let done = ids.iter().map(|id| index_version(&state, search, id)).collect::<Result<Vec<_>, _>>()?;
             search.execute_batch("COMMIT")?;
             Ok(done)
-        })?;
-        self.search_index().set_caught_up();
-        Ok(done)
+        });
+        if matches!(done, Err(IndexFault::Unavailable(_))) {
+            self.search_index().note_put_off(self.clock.now());
+        }
+        done
     }
 }
 

@@ -44,6 +44,8 @@ pub struct SearchIndex {
     behind: AtomicBool,
     /// When jobs that were put off were last made due, in Unix milliseconds.
     caught_up_at: AtomicI64,
+    /// When jobs were last found to have to be put off, in Unix milliseconds.
+    put_off_at: AtomicI64,
     /// Counts the files that this process made.
     generation: AtomicU64,
     /// The size of the file when it was last written; SQLite never shortens it.
@@ -93,6 +95,7 @@ impl SearchIndex {
             rebuilding: AtomicBool::new(false),
             behind: AtomicBool::new(false),
             caught_up_at: AtomicI64::new(i64::MIN),
+            put_off_at: AtomicI64::new(i64::MIN),
             #[cfg(test)]
             page_limit: std::sync::atomic::AtomicU32::new(u32::MAX - 1),
             generation: AtomicU64::new(0),
@@ -134,6 +137,16 @@ impl SearchIndex {
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.behind.load(Ordering::SeqCst)
+    }
+
+    /// Says that what was claimed until now may have to be put off.
+    pub(super) fn note_put_off(&self, now: Time) {
+        self.put_off_at.store(now.unix_ms(), Ordering::SeqCst);
+    }
+
+    /// Jobs claimed later than this met no fault of the index.
+    pub(super) fn put_off_at(&self) -> Time {
+        Time::from_unix_ms(self.put_off_at.load(Ordering::SeqCst))
     }
 
     /// Says that nothing is missing any more.
@@ -190,6 +203,11 @@ impl SearchIndex {
 
     fn renew_later(&self, generation: u64) {
         *self.care() = IndexCare::Renew(generation);
+        self.wake();
+    }
+
+    /// Wakes whoever looks after the index.
+    pub(super) fn wake(&self) {
         self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
     }
 
@@ -218,7 +236,7 @@ impl SearchIndex {
         if matches!(done, Err(IndexFault::Unavailable(_))) && !self.behind.swap(true, Ordering::SeqCst) {
             tracing::warn!("the search index cannot be written now; searches are answered from the catalogue until it can");
             self.return_care(IndexCare::Inspect);
-            self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
+            self.wake();
         }
         done
     }
