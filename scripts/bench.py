@@ -31,11 +31,13 @@ class Report:
 
     def add(self, name, unit, values, note=""):
         ordered = sorted(values)
-        p90 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.9))]
+        p90, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.9, 0.99))
         figure = {"unit": unit, "median": statistics.median(ordered), "p90": p90, "min": ordered[0], "max": ordered[-1], "n": len(ordered)}
+        if len(ordered) >= 100:
+            figure["p99"] = p99
         self.figures[name] = {**{key: round(value, 4) if isinstance(value, float) else value for key, value in figure.items()}, "note": note}
-        shown = {key: f"{figure[key]:,.{2 if figure[key] < 100 else 0}f}" for key in ("median", "p90", "min", "max")}
-        spread = f"p90 {shown['p90']}, min–max {shown['min']}–{shown['max']}" if len(ordered) > 1 else "once"
+        shown = {key: f"{value:,.{2 if value < 100 else 0}f}" for key, value in figure.items() if isinstance(value, (int, float))}
+        spread = f"p90 {shown['p90']}, {'p99 ' + shown['p99'] + ', ' if 'p99' in shown else ''}min–max {shown['min']}–{shown['max']}" if len(ordered) > 1 else "once"
         print(f"{name:<52} {shown['median']:>9} {unit:<9} {spread}, n {len(ordered)}{f'; {note}' if note else ''}", flush=True)
         return figure["median"]
 
@@ -306,10 +308,10 @@ def measure_start(report, daemon, count):
     report.add("SIGTERM to the end", "ms", stops)
 
 
-def measure_queue(report, rounds, jobs):
-    """Claims and completions in a process of their own, against the bare statements (benches/queue.rs)."""
+def measure_inside(report, bench, *arguments):
+    """What is measured inside a process of its own: benches/queue.rs, benches/search.rs."""
     root = pathlib.Path(__file__).resolve().parent.parent
-    command = ["cargo", "bench", "--quiet", "--locked", "--bench", "queue", "--", "--rounds", str(rounds), "--jobs", str(jobs)]
+    command = ["cargo", "bench", "--quiet", "--locked", "--bench", bench, "--", *map(str, arguments)]
     ran = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     figures = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     if ran.returncode != 0 or not figures:
@@ -339,7 +341,8 @@ def run(report, daemon, work, options):
     measure_reads(report, client, token, *((3, 500) if quick else (7, 3000)))
     measure_large(report, daemon, client, options.size_mib * MIB if options.size_mib else (128 if quick else 2048) * MIB)
     measure_start(report, daemon, 3 if quick else 10)
-    measure_queue(report, *((3, 1000) if quick else (9, 5000)))
+    measure_inside(report, "queue", "--rounds", 3 if quick else 9, "--jobs", 1000 if quick else 5000)
+    measure_inside(report, "search", *([10_000] if quick else [10_000, 100_000, 1_000_000]))
 
 
 def main():

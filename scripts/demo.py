@@ -18,6 +18,7 @@ import urllib.parse
 import venv
 
 from daemon import Daemon, Fault
+from receiver import Receiver
 from wheel import build_wheel, real_wheel, upload_form
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -277,8 +278,9 @@ def chapter_search(story):
     waited = f"{(time.monotonic() - began) * 1000:.0f} ms after it was asked for"
     story.ask("reader", "search fortress", "GET", path, 200, tell=lambda a: f"{names(a)} {waited}", found=lambda a: names(a) == ["fortress-demo"],
               not_degraded=lambda a: a["degraded"] is False)
-    story.ask("reader", "search an inner part: demo", "GET", f"{MAIN}/search/packages?q=demo", 200, tell=names,
-              its_package_comes_first=lambda a: names(a)[0] == "fortress-demo")
+    for part in ("demo", "ortres"):
+        story.ask("reader", f"search an inner part: {part}", "GET", f"{MAIN}/search/packages?q={part}", 200, tell=names,
+                  its_package_comes_first=lambda a: names(a)[0] == "fortress-demo")
     story.ask("admin", "pause search", "POST", "/v1/admin/search/pause", (200, 202), body={})
     story.ask("reader", "search fortress", "GET", path, 200, tell=lambda a: f"{names(a)} degraded: {a['degraded']}", degraded=lambda a: a["degraded"] is True,
               found_in_the_catalogue=lambda a: names(a) == ["fortress-demo"])
@@ -287,6 +289,45 @@ def chapter_search(story):
     while time.monotonic() < deadline and story.daemon.ask("GET", path, headers=headers)["degraded"]:
         time.sleep(0.02)
     story.ask("reader", "search fortress", "GET", path, 200, tell=lambda a: f"{names(a)} degraded: {a['degraded']}", not_degraded=lambda a: a["degraded"] is False)
+
+
+def chapter_operations(story):
+    story.chapter("Operations: others are told, what waits is shown, what breaks heals")
+    receiver = Receiver()
+    try:
+        tell_others(story, receiver)
+    finally:
+        receiver.end()
+    story.ask(None, "is it ready?", "GET", "/health/ready", 200, tell=lambda a: a.text, workers_too=lambda a: a["workers"] is True)
+    story.ask("admin", "the metrics", "GET", "/metrics", 200, tell=lambda a: f"{a.text.count('# TYPE')} families",
+              denials_are_counted=lambda a: 'decision="deny"' in a.text, no_package_is_named=lambda a: "fortress-demo" not in a.text)
+    story.ask("reader", "may I read the metrics?", "GET", "/metrics", 403)
+    (story.daemon.data / "search.db").write_bytes(b"noise" * 50_000)
+    path, headers = f"{MAIN}/search/packages?q=fortress", {"Authorization": f"Bearer {story.tokens['reader']}"}
+    story.ask("reader", "search fortress, the index overwritten", "GET", path, 200, tell=lambda a: f"{a['totalCount']} found, degraded: {a['degraded']}",
+              found_all_the_same=lambda a: a["totalCount"] == 1)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and story.daemon.ask("GET", path, headers=headers)["degraded"]:
+        time.sleep(0.02)
+    story.ask("reader", "search fortress, a moment later", "GET", path, 200, tell=lambda a: f"{a['totalCount']} found, degraded: {a['degraded']}",
+              healed=lambda a: a["degraded"] is False and a["totalCount"] == 1)
+    command(story, "status", "--data-dir", str(story.daemon.data))
+
+
+def tell_others(story, receiver):
+    made = story.ask("admin", "tell me what happens", "POST", "/v1/admin/webhooks", 201, body={"url": receiver.address},
+                     tell=lambda a: "its secret is shown this once", a_secret=lambda a: len(a["secret"]) >= 32)
+    receiver.secret = made["secret"]
+    address = f"/v1/admin/webhooks/{made['webhookId']}"
+    story.ask("admin", "a test call", "POST", f"{address}/test", 202)
+    ping = receiver.wait_for("ping")
+    story.check("the receiver: a call with a genuine signature", str(ping), it_came=ping is not None)
+    story.ask("admin", "change the policy of the instance", "PUT", "/v1/policy", 200, body=f"// reviewed\n{INSTANCE_POLICY}".encode(), headers={"Content-Type": "text/plain"})
+    told = receiver.wait_for("policy.changed")
+    story.check("the receiver: the policy changed", str(told), it_came=told is not None)
+    story.ask("admin", "what was sent", "GET", f"{address}/deliveries", 200, tell=lambda a: f"{len(a['items'])} deliveries",
+              the_secret_is_not_shown=lambda a: receiver.secret not in a.text)
+    story.ask("admin", "tell me no more", "DELETE", address, (200, 204))
 
 
 def audit_rows(story):
@@ -343,6 +384,7 @@ def tell(story, work):
     version_id = chapter_review(story, demo, stranger)
     chapter_install(story, pip, work, version_id)
     chapter_search(story)
+    chapter_operations(story)
     chapter_audit(story)
     chapter_restart(story, address, demo)
 

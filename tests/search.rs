@@ -195,7 +195,7 @@ async fn no_sign_of_a_query_language_means_anything_and_none_fails() {
                 format!("{sign} lodash"),
                 format!("{sign}lodash"),
                 format!("lodash{sign}"),
-                sign.repeat(30),
+                sign.repeat(16),
             ] {
                 let found = find(&app, &q, "").await;
                 assert_eq!((&found["query"], &found["degraded"]), (&json!(q), &json!(degraded)));
@@ -203,7 +203,7 @@ async fn no_sign_of_a_query_language_means_anything_and_none_fails() {
             }
         }
     }
-    for q in ["", "%20", "%09", "a%00b", &"a".repeat(201)] {
+    for q in ["", "%20", "%09", "a%00b", &"a".repeat(201), "a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p+q"] {
         app.get(&app.admin, &format!("/v1/repos/main/search/packages?q={q}")).await.refused(400, "bad_request");
     }
 }

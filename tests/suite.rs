@@ -26,6 +26,7 @@ mod schema;
 mod search;
 mod support;
 mod tidy;
+mod upgrade;
 mod visibility;
 mod visibility_pypi;
 mod webhook_rights;

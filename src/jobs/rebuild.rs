@@ -11,6 +11,8 @@ use crate::store::{IndexCare, IndexFault, RebuildStep, Store};
 
 /// After a failure of the index until the next try.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Of so many failures in a row one is logged: an hour's.
+const FAILURES_TOLD: u32 = 720;
 
 /// Whether a step did something, so that there may be more to do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,42 +28,56 @@ pub(super) enum Progress {
 /// Looks after the index until `stop` is cancelled.
 pub(super) async fn run(store: Arc<Store>, stop: CancellationToken) {
     let mut wakes = store.queue_wakes();
+    let mut failures = 0_u32;
     while !stop.is_cancelled() {
         wakes.mark_unchanged();
-        match step_or_log(&store).await {
-            Progress::Made => {}
-            Progress::None => tokio::select! {
+        match step(&store).await {
+            Ok(Progress::Made) => failures = 0,
+            Ok(Progress::None | Progress::Failed) => tokio::select! {
                 () = stop.cancelled() => {}
                 Ok(()) = wakes.changed() => {}
             },
-            // Whoever searches or publishes meanwhile wakes nobody here: the fault would only be met again.
-            Progress::Failed => tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(FAILURE_PAUSE) => {}
-            },
+            Err(fault) => {
+                if failures.is_multiple_of(FAILURES_TOLD) {
+                    tracing::warn!(?fault, failures, "the search index cannot be used now; searches are answered from the catalogue");
+                }
+                failures = failures.saturating_add(1);
+                // Whoever searches or publishes meanwhile wakes nobody here: the fault would only be met again.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(FAILURE_PAUSE) => {}
+                }
+            }
         }
     }
 }
 
-/// Carries out what is to be done about the index, or takes a rebuild one piece further. With nothing to do it costs nothing.
+/// One step, for whoever does not wait; a fault is logged.
 pub(super) async fn step_or_log(store: &Arc<Store>) -> Progress {
+    step(store).await.unwrap_or_else(|fault| {
+        tracing::warn!(?fault, "the search index cannot be used now; searches are answered from the catalogue");
+        Progress::Failed
+    })
+}
+
+/// Carries out what is to be done about the index, or takes a rebuild one piece further. With nothing to do it costs nothing.
+async fn step(store: &Arc<Store>) -> Result<Progress, IndexFault> {
     let index = store.search_index();
     if index.is_paused() {
-        return Progress::None;
+        return Ok(Progress::None);
     }
     let order = index.take_care();
     let done = match order {
-        IndexCare::Nothing if !index.is_rebuilding() => return Progress::None,
+        IndexCare::Nothing if !index.is_rebuilding() => return Ok(Progress::None),
         IndexCare::Nothing => advance(store).await,
         IndexCare::Inspect => inspect(store).await,
         IndexCare::Renew(generation) => store.begin_rebuild(generation).await,
     };
     match done {
-        Ok(()) => Progress::Made,
+        Ok(()) => Ok(Progress::Made),
         Err(fault) => {
-            tracing::warn!(?fault, "the search index cannot be used now; searches are answered from the catalogue");
             index.return_care(order);
-            Progress::Failed
+            Err(fault)
         }
     }
 }

@@ -11,8 +11,14 @@ use crate::error::Result;
 use crate::store::{rows, versions};
 
 /// One page of versions whose package's name holds what was asked for.
-pub(super) fn page(connection: &Connection, permits: &[Permit<Read>], query: &SearchQuery, filter: &Filter) -> Result<SearchPage> {
-    let ranking = rank(connection, &Expression::read(&query.text), filter)?;
+pub(super) fn page(
+    connection: &Connection,
+    permits: &[Permit<Read>],
+    query: &SearchQuery,
+    expression: &Expression,
+    filter: &Filter,
+) -> Result<SearchPage> {
+    let ranking = rank(connection, expression, filter)?;
     let mut statement = connection.prepare_cached("SELECT * FROM version_rows WHERE version_id = :id AND state = :visible")?;
     let mut items = Vec::new();
     for hit in ranking.hits.iter().skip(query.offset).take(query.limit) {

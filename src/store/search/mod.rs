@@ -20,6 +20,8 @@ pub use condition::{IndexCare, IndexFault, IndexState};
 pub use documents::Indexed;
 pub use index::SearchIndex;
 
+use expression::Expression;
+
 use super::{Store, rows, versions};
 use crate::domain::access::{Permit, Read};
 use crate::domain::id::VersionId;
@@ -121,6 +123,7 @@ impl Store {
         if text.is_empty() || text.len() > QUERY_LIMIT_BYTES || text.chars().any(char::is_control) {
             return Err(Error::bad_request(format!("q must have 1 to {QUERY_LIMIT_BYTES} bytes and no control characters")));
         }
+        let expression = Expression::read(text)?;
         let repos: Vec<&str> = permits.iter().map(|permit| permit.repo_key().as_str()).collect();
         let filter = Filter {
             repos: rows::json_text(&repos)?,
@@ -131,7 +134,7 @@ impl Store {
         let generation = self.search.generation();
         match self.search.state() {
             IndexState::Ready | IndexState::Unavailable if !self.search.is_behind() => {
-                match self.search.with_reader(|search| ranked::page(search, permits, query, &filter)) {
+                match self.search.with_reader(|search| ranked::page(search, permits, query, &expression, &filter)) {
                     Ok(page) => return Ok(page),
                     Err(IndexFault::Lost(cause)) if self.search.doubt(generation) => {
                         tracing::warn!(?cause, "the search index is lost; the catalogue answers until it is made anew");
@@ -144,7 +147,7 @@ impl Store {
             IndexState::Ready | IndexState::Unavailable | IndexState::Paused | IndexState::Rebuilding => {}
         }
         let connection = self.connection()?;
-        catalogue::page(&connection, permits, query, &filter)
+        catalogue::page(&connection, permits, query, &expression, &filter)
     }
 }
 

@@ -21,11 +21,16 @@ const SNIPPET_WORDS: i64 = 24;
 const EXCERPT_LIMIT: i64 = 160;
 
 /// One page of hits.
-pub(super) fn page(search: &Connection, permits: &[Permit<Read>], query: &SearchQuery, filter: &Filter) -> Result<SearchPage, IndexFault> {
-    let expression = Expression::read(&query.text);
-    let ranking = Ranker { search, filter, hits: Vec::new(), seen: HashSet::new(), more: More::None }.rank(&expression)?;
+pub(super) fn page(
+    search: &Connection,
+    permits: &[Permit<Read>],
+    query: &SearchQuery,
+    expression: &Expression,
+    filter: &Filter,
+) -> Result<SearchPage, IndexFault> {
+    let ranking = Ranker { search, filter, hits: Vec::new(), seen: HashSet::new(), more: More::None }.rank(expression)?;
     let on_page = ranking.hits.iter().skip(query.offset).take(query.limit).collect::<Vec<_>>();
-    let snippets = snippets(search, &expression, &on_page)?;
+    let snippets = snippets(search, expression, &on_page)?;
     let mut statement = search.prepare_cached("SELECT * FROM state.version_rows WHERE version_id = :id AND state = :visible")?;
     let mut items = Vec::with_capacity(on_page.len());
     for hit in &on_page {
