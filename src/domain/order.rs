@@ -30,6 +30,7 @@ impl Coordinates {
         let known = match self.package().package_type().as_str() {
             "pypi" => text.parse().ok().map(|version| pep440_key(&version)),
             "npm" | "cargo" | "hex" | "pub" => semver_key(text),
+            "nuget" => nuget_key(text),
             "golang" | "swift" => semver_key(text.strip_prefix('v').unwrap_or(text)),
             _ => Some(natural_key(text)),
         };
@@ -44,6 +45,7 @@ impl Coordinates {
         match self.package().package_type().as_str() {
             "pypi" => text.parse::<pep440_rs::Version>().is_ok_and(|version| version.any_prerelease()),
             "npm" | "cargo" | "hex" | "pub" => text.parse::<semver::Version>().is_ok_and(|version| !version.pre.is_empty()),
+            "nuget" => nuget_key(text).is_some() && text.split('+').next().is_some_and(|release| release.contains('-')),
             _ => false,
         }
     }
@@ -53,14 +55,38 @@ impl Coordinates {
 fn semver_key(text: &str) -> Option<Vec<u8>> {
     let version: semver::Version = text.parse().ok()?;
     let mut key = [version.major, version.minor, version.patch].map(u64::to_be_bytes).concat();
-    if version.pre.is_empty() {
-        key.push(ABSENT_LAST);
-        return Some(key);
+    push_prerelease(&mut key, version.pre.as_str());
+    Some(key)
+}
+
+/// NuGet: one to four numbers, those that are left out being zeros, and a pre-release as in semantic versioning but in any case.
+fn nuget_key(text: &str) -> Option<Vec<u8>> {
+    let lower = text.to_lowercase();
+    let release = lower.split('+').next().unwrap_or_default();
+    let (numbers, pre) = match release.split_once('-') {
+        Some((_, "")) => return None,
+        Some((numbers, pre)) => (numbers, pre),
+        None => (release, ""),
+    };
+    let mut parts = [0_u64; 4];
+    for (at, number) in numbers.split('.').enumerate() {
+        *parts.get_mut(at)? = number.parse().ok()?;
     }
-    for identifier in version.pre.split('.') {
+    let mut key = parts.map(u64::to_be_bytes).concat();
+    push_prerelease(&mut key, pre);
+    Some(key)
+}
+
+/// The identifiers of a pre-release; a release, which has none, comes after all that have.
+fn push_prerelease(key: &mut Vec<u8>, pre: &str) {
+    if pre.is_empty() {
+        key.push(ABSENT_LAST);
+        return;
+    }
+    for identifier in pre.split('.') {
         if identifier.bytes().all(|byte| byte.is_ascii_digit()) {
             key.push(1);
-            push_number(&mut key, identifier.as_bytes());
+            push_number(key, identifier.as_bytes());
         } else {
             key.push(2);
             key.extend_from_slice(identifier.as_bytes());
@@ -68,7 +94,6 @@ fn semver_key(text: &str) -> Option<Vec<u8>> {
         }
     }
     key.push(END);
-    Some(key)
 }
 
 /// PEP 440, "Summary of permitted suffixes and relative ordering".
@@ -171,6 +196,10 @@ mod tests {
             ("npm", vec!["1.0.0-1", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0", "1.9.0", "1.10.0"]),
             ("cargo", vec!["1.0.0-rc.2", "1.0.0-rc.10", "1.0.0"]),
             ("golang", vec!["weekly.2012", "v0.0.0-20190101000000-abcdef", "v1.0.0", "v1.10.0"]),
+            (
+                "nuget",
+                vec!["weekly", "1.0.0-1", "1.0.0-ALPHA.2", "1.0.0-alpha.10", "1.0.0-beta", "1.0", "1.0.0.1", "1.9.0", "1.10-rc", "1.10"],
+            ),
             ("generic", vec!["1.2", "1.9", "1.10", "r7", "r10"]),
         ] {
             for pair in ascending.windows(2) {
@@ -179,6 +208,8 @@ mod tests {
                 assert_eq!(higher.compare_version(&lower), Ordering::Greater);
             }
         }
+        assert_eq!(at("nuget", "1.0-Beta").compare_version(&at("nuget", "1.0.0.0-beta+built")), Ordering::Equal);
+        assert!(at("nuget", "1.0-beta").is_prerelease() && !at("nuget", "1.0+a-b").is_prerelease());
         assert!(at("pypi", "2.0rc1").is_prerelease() && !at("pypi", "2.0").is_prerelease());
     }
 

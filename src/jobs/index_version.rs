@@ -74,13 +74,17 @@ async fn index_each(store: &Arc<Store>, ids: Vec<VersionId>) -> Vec<Result<Index
 /// Indexes in one transaction. An index that is lost is made anew, once, and its rebuild begun.
 async fn index_all(store: &Arc<Store>, ids: Vec<VersionId>) -> Result<Vec<Indexed>, Trouble> {
     let generation = store.search_index().generation();
-    match index_once(store, ids.clone()).await? {
-        Ok(found) => return Ok(found),
+    let found = match index_once(store, ids.clone()).await? {
+        Ok(found) => found,
         Err(IndexFault::Unavailable(error)) => return Err(Trouble::Unavailable(error)),
-        Err(IndexFault::Lost(error)) => tracing::warn!(?error, "the search index is lost; it is made anew"),
-    }
-    store.begin_rebuild(generation).await.map_err(unavailable)?;
-    index_once(store, ids).await?.map_err(unavailable)
+        Err(IndexFault::Lost(error)) => {
+            tracing::warn!(?error, "the search index is lost; it is made anew");
+            store.begin_rebuild(generation).await.map_err(unavailable)?;
+            index_once(store, ids).await?.map_err(unavailable)?
+        }
+    };
+    store.index_was_written().await.map_err(unavailable)?;
+    Ok(found)
 }
 
 async fn index_once(store: &Arc<Store>, ids: Vec<VersionId>) -> Result<Result<Vec<Indexed>, IndexFault>, Trouble> {

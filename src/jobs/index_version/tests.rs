@@ -188,3 +188,39 @@ async fn while_the_disk_of_the_index_is_full_the_catalogue_answers_and_it_heals_
     assert!(late.iter().all(|id| world.job(id).0 == "completed"));
     assert!(world.index_finds(80));
 }
+
+#[tokio::test]
+async fn a_job_that_makes_a_lost_index_anew_wakes_who_fills_it() {
+    let world = filled().await;
+    std::fs::remove_file(world.index_path()).unwrap();
+    world.publish("late", "1.0").await;
+    crate::jobs::relay::drain(&world.store, &world.settings.limits).await.unwrap();
+    let mut wakes = world.store.queue_wakes();
+    wakes.mark_unchanged();
+    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    assert!(world.store.search_index().is_rebuilding());
+    assert!(wakes.has_changed().unwrap(), "the new file would stay empty until somebody publishes again");
+}
+
+#[tokio::test]
+async fn one_job_that_succeeds_does_not_hide_that_others_were_put_off() {
+    let world = filled().await;
+    let stranger = Connection::open(world.index_path()).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let late = world.publish("late", "1.0").await;
+    for _ in 0..7 {
+        world.quiet().await;
+        world.clock.advance_ms(20 * 60_000);
+    }
+    world.quiet().await;
+    stranger.execute_batch("ROLLBACK").unwrap();
+    world.clock.advance_ms(1_000);
+    let other = world.publish("other", "1.0").await;
+    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    assert_eq!((world.job(&other).0, world.job(&late).0), ("completed", "failed"));
+    let page = world.search("late");
+    assert!(page.degraded && page.total_count == 1, "an index that lacks a version was taken for whole: {page:?}");
+    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    assert_eq!(world.job(&late).0, "completed", "what was put off is not tried again");
+    assert!(world.index_finds(22));
+}

@@ -269,3 +269,34 @@ async fn an_order_that_comes_while_another_is_carried_out_is_carried_out_too() {
     world.quiet().await;
     assert_eq!((world.store.search_index().generation(), order(&world)), (generation + 1, None));
 }
+
+#[tokio::test]
+async fn without_an_index_packages_that_nobody_may_see_neither_hide_others_nor_show_in_the_answer() {
+    let world = World::new().await;
+    world
+        .raw()
+        .execute_batch(
+            "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 5000)
+             INSERT INTO packages (repo_key, package_type, namespace, name, namespace_key, name_key)
+             SELECT 'main', 'generic', '', 'words' || number, '', 'words' || number FROM numbers",
+        )
+        .unwrap();
+    world.publish("words-of-many", "1.0").await;
+    let page = world.search("words");
+    assert_eq!((page.total_count, page.degraded, page.more), (1, true, crate::store::More::None));
+}
+
+#[tokio::test]
+async fn what_was_left_out_is_told_with_and_without_the_index() {
+    let world = World::new().await;
+    add_versions(&world, 1000);
+    world.publish("words-of-many", "1.0").await;
+    for degraded in [true, false] {
+        let page = world.search("words");
+        assert_eq!((page.total_count, page.degraded, page.more), (1000, degraded, crate::store::More::Perhaps));
+        for nothing in ["@", "@@"] {
+            assert_eq!(world.search(nothing).total_count, 0, "{nothing}, degraded: {degraded}");
+        }
+        world.quiet().await;
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, named_params};
 
-use super::condition::{IndexFault, IndexState};
+use super::condition::{IndexCare, IndexFault, IndexState};
 use super::documents::index_version;
 use super::index::{self, SearchIndex};
 use super::progress;
@@ -14,6 +14,7 @@ use crate::domain::access::Operator;
 use crate::domain::event::Event;
 use crate::domain::id::VersionId;
 use crate::domain::lifecycle::State;
+use crate::domain::time::Time;
 use crate::error::Result;
 use crate::hop;
 use crate::store::jobs::{JobKind, JobState};
@@ -101,9 +102,9 @@ impl Write<'_> {
 }
 
 impl Bookkeeping<'_> {
-    /// Makes the jobs due that were put off because the index could not be used. Returns whether there are any, or any are being worked
-    /// on.
-    fn hasten_index_jobs(&mut self) -> Result<bool> {
+    /// Makes the jobs due that were put off because the index could not be used. Returns whether there are any, or any are still being
+    /// worked on that were claimed until `put_off_at` and may be put off yet.
+    fn hasten_index_jobs(&mut self, put_off_at: Time) -> Result<bool> {
         let hastened = self
             .connection()
             .prepare_cached("UPDATE jobs SET due_at = :now WHERE state = :failed AND kind = :kind AND last_error = :code")?
@@ -115,10 +116,13 @@ impl Bookkeeping<'_> {
         }
         let is_working = self
             .connection()
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE state = :processing AND kind = :kind)")?
-            .query_row(named_params! {":processing": JobState::Processing.as_str(), ":kind": JobKind::SearchIndex.as_str()}, |row| {
-                row.get(0)
-            })?;
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE state = :processing AND kind = :kind AND updated_at <= :put_off)")?
+            .query_row(
+                named_params! {
+                    ":processing": JobState::Processing.as_str(), ":kind": JobKind::SearchIndex.as_str(), ":put_off": put_off_at.unix_ms(),
+                },
+                |row| row.get(0),
+            )?;
         Ok(hastened > 0 || is_working)
     }
 }
@@ -198,6 +202,8 @@ impl Store {
             return Ok(());
         }
         self.search.set_rebuilding(IndexState::Rebuilding);
+        // It may be a job that found the old file lost; who fills the new one sleeps then.
+        self.search.wake();
         // The order is forgotten only when the file is there, and only if no newer one came meanwhile.
         let order = self.bookkeep(|books| books.find_setting(REBUILD_ORDERED)).await.map_err(IndexFault::Unavailable)?;
         self.on_index(SearchIndex::renew).await?;
@@ -224,28 +230,44 @@ impl Store {
         match step {
             RebuildStep::Indexed => self.search.set_rebuilding(IndexState::Rebuilding),
             RebuildStep::Completed => {
-                self.search.set_caught_up();
                 self.search.set_rebuilding(IndexState::Ready);
+                // What became visible behind the cursor while the index could not be written is not in it yet.
+                self.index_was_written().await?;
+                if self.search.is_behind() {
+                    self.search.return_care(IndexCare::Inspect);
+                }
             }
             RebuildStep::Idle => self.search.set_rebuilding(IndexState::Ready),
         }
         Ok(step)
     }
 
-    /// After a time when the index could not be written: has what was put off tried again, though not more often than every few seconds.
-    /// Returns whether nothing is missing any more; the next job that succeeds says so too.
+    /// While the index may lack something: has what was put off tried again, though not more often than every few seconds. Returns
+    /// whether nothing is missing any more.
     ///
     /// # Errors
     /// `Unavailable` when SQLite fails.
     pub async fn catch_up_index(&self) -> Result<bool, IndexFault> {
-        let now = self.clock.now();
-        if self.search.is_behind() && self.search.may_catch_up(now) {
-            let is_work_left = self.bookkeep(|books| books.hasten_index_jobs()).await.map_err(IndexFault::Unavailable)?;
+        if self.search.is_behind() && self.search.may_catch_up(self.clock.now()) {
+            self.index_was_written().await?;
+        }
+        Ok(!self.search.is_behind())
+    }
+
+    /// The index was written: if that could not be done before, has what was put off tried now. The index is taken for whole when
+    /// nothing is left of that.
+    ///
+    /// # Errors
+    /// `Unavailable` when SQLite fails.
+    pub async fn index_was_written(&self) -> Result<(), IndexFault> {
+        if self.search.is_behind() {
+            let put_off_at = self.search.put_off_at();
+            let is_work_left = self.bookkeep(move |books| books.hasten_index_jobs(put_off_at)).await.map_err(IndexFault::Unavailable)?;
             if !is_work_left {
                 self.search.set_caught_up();
             }
         }
-        Ok(!self.search.is_behind())
+        Ok(())
     }
 
     fn index_next_piece(&self) -> Result<RebuildStep, IndexFault> {

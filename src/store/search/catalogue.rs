@@ -10,6 +10,9 @@ use crate::domain::lifecycle::State;
 use crate::error::Result;
 use crate::store::{rows, versions};
 
+/// Packages that are looked at: more than hits, since of some nothing is visible.
+const PACKAGES_LIMIT: usize = 4 * HITS_LIMIT;
+
 /// One page of versions whose package's name holds what was asked for.
 pub(super) fn page(
     connection: &Connection,
@@ -35,30 +38,52 @@ fn rank(connection: &Connection, expression: &Expression, filter: &Filter) -> Re
         (Some(name), Some(version)) => (name, version.as_str()),
         (Some(_) | None, _) => (&expression.name, ""),
     };
-    let packages = packages(connection, name, filter)?;
-    let mut more = if packages.len() > HITS_LIMIT { More::Perhaps } else { More::None };
-    let mut hits = Vec::new();
-    for package_id in packages.into_iter().take(HITS_LIMIT) {
-        let room = HITS_LIMIT - hits.len();
+    if name.is_empty() {
+        return Ok(Ranking { hits: Vec::new(), more: More::None });
+    }
+    let ranking = fill(connection, packages(connection, name, filter, Having::AnyVersion)?, version)?;
+    if ranking.more == More::None || ranking.hits.len() == HITS_LIMIT {
+        return Ok(ranking);
+    }
+    // There are more packages than were looked at, and among those some that nobody may see.
+    fill(connection, packages(connection, name, filter, Having::VisibleVersion)?, version)
+}
+
+/// The visible versions of these packages that begin so, as far as there is room.
+fn fill(connection: &Connection, packages: Vec<i64>, version: &str) -> Result<Ranking> {
+    let mut ranking = Ranking { hits: Vec::new(), more: More::None };
+    for (number, package_id) in packages.into_iter().enumerate() {
+        let room = HITS_LIMIT - ranking.hits.len();
+        if room == 0 || number == PACKAGES_LIMIT {
+            ranking.more = More::Perhaps;
+            break;
+        }
         let mut found = newest(connection, package_id, version, room + 1)?;
         if found.len() > room {
             found.truncate(room);
-            more = More::Perhaps;
+            ranking.more = More::Perhaps;
         }
-        hits.append(&mut found);
-        if hits.len() == HITS_LIMIT {
-            break;
-        }
+        ranking.hits.append(&mut found);
     }
-    Ok(Ranking { hits, more })
+    Ok(ranking)
+}
+
+/// Which packages are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Having {
+    /// Any: of most packages something is visible, and asking that of each takes as long as all the rest.
+    AnyVersion,
+    /// Those of which something is visible.
+    VisibleVersion,
 }
 
 /// Packages whose name holds this: the exact name first, then names that begin so, then the shortest.
-fn packages(connection: &Connection, name: &str, filter: &Filter) -> Result<Vec<i64>> {
+fn packages(connection: &Connection, name: &str, filter: &Filter, having: Having) -> Result<Vec<i64>> {
     let mut statement = connection.prepare_cached(
         "SELECT package_id, lower(name_key) AS plain, lower(ltrim(namespace_key, '@') || '/' || name_key) AS full FROM packages
          WHERE repo_key IN (SELECT value FROM json_each(:repos)) AND (:type IS NULL OR package_type = :type)
            AND (:namespace IS NULL OR lower(ltrim(namespace_key, '@')) = :namespace) AND instr(full, :name) > 0
+           AND (:any OR EXISTS (SELECT 1 FROM versions WHERE versions.package_id = packages.package_id AND versions.state = :visible))
          ORDER BY plain <> :name AND full <> :name, full <> :name AND full <> '/' || :name,
                   substr(plain, 1, length(:name)) <> :name AND substr(full, 1, length(:name)) <> :name, namespace_key <> '',
                   length(plain), package_id DESC
@@ -67,7 +92,7 @@ fn packages(connection: &Connection, name: &str, filter: &Filter) -> Result<Vec<
     let found = statement.query_map(
         named_params! {
             ":repos": filter.repos, ":type": filter.package_type, ":namespace": filter.namespace, ":name": name,
-            ":limit": rows::stored(HITS_LIMIT as u64 + 1),
+            ":any": having == Having::AnyVersion, ":visible": State::Published.as_str(), ":limit": rows::stored(PACKAGES_LIMIT as u64 + 1),
         },
         |row| row.get("package_id"),
     )?;

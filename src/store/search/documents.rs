@@ -34,9 +34,11 @@ impl Store {
             let done = ids.iter().map(|id| index_version(&state, search, id)).collect::<Result<Vec<_>, _>>()?;
             search.execute_batch("COMMIT")?;
             Ok(done)
-        })?;
-        self.search_index().set_caught_up();
-        Ok(done)
+        });
+        if matches!(done, Err(IndexFault::Unavailable(_))) {
+            self.search_index().note_put_off(self.clock.now());
+        }
+        done
     }
 }
 
@@ -80,10 +82,10 @@ fn visible(state: &Connection, id: &VersionId) -> rusqlite::Result<Option<Found>
 /// Takes a version out, and with the last one of its kind the text and the name.
 fn remove(search: &Connection, id: &VersionId) -> rusqlite::Result<()> {
     let removed = search
-        .prepare_cached("DELETE FROM documents WHERE version_id = :id RETURNING name_id, text_id")?
-        .query_row(named_params! {":id": id.to_string()}, |row| Ok((row.get("name_id")?, row.get("text_id")?)))
+        .prepare_cached("DELETE FROM documents WHERE version_id = :id RETURNING name_id, text_id, published_at")?
+        .query_row(named_params! {":id": id.to_string()}, |row| Ok((row.get("name_id")?, row.get("text_id")?, row.get("published_at")?)))
         .optional()?;
-    let Some((name_id, text_id)): Option<(i64, i64)> = removed else { return Ok(()) };
+    let Some((name_id, text_id, published_at)): Option<(i64, i64, i64)> = removed else { return Ok(()) };
     let parameters = named_params! {":text": text_id};
     let gone = search
         .prepare_cached("DELETE FROM texts WHERE text_id = :text AND NOT EXISTS (SELECT 1 FROM documents WHERE text_id = :text)")?
@@ -91,11 +93,13 @@ fn remove(search: &Connection, id: &VersionId) -> rusqlite::Result<()> {
     if gone > 0 {
         search.prepare_cached("DELETE FROM words WHERE rowid = :text")?.execute(parameters)?;
     } else {
+        // Only the newest one takes its time with it: looking through all that are left is for a package with very many versions dear.
         search
             .prepare_cached(
-                "UPDATE texts SET newest_at = (SELECT max(published_at) FROM documents WHERE text_id = :text) WHERE text_id = :text",
+                "UPDATE texts SET newest_at = (SELECT max(published_at) FROM documents WHERE text_id = :text)
+                 WHERE text_id = :text AND newest_at <= :at",
             )?
-            .execute(parameters)?;
+            .execute(named_params! {":text": text_id, ":at": published_at})?;
     }
     let parameters = named_params! {":name": name_id};
     let gone = search
@@ -103,8 +107,11 @@ fn remove(search: &Connection, id: &VersionId) -> rusqlite::Result<()> {
         .execute(parameters)?;
     if gone == 0 {
         search
-            .prepare_cached("UPDATE names SET newest_at = (SELECT max(newest_at) FROM texts WHERE name_id = :name) WHERE name_id = :name")?
-            .execute(parameters)?;
+            .prepare_cached(
+                "UPDATE names SET newest_at = (SELECT max(newest_at) FROM texts WHERE name_id = :name)
+                 WHERE name_id = :name AND newest_at <= :at",
+            )?
+            .execute(named_params! {":name": name_id, ":at": published_at})?;
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! `search.db`, the derived index. Invariant: it never takes part in a transaction of `state.db`; losing it loses nothing; a
 //! file that this program did not write whole is never asked and never patched, but made anew.
 
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::condition::{IndexCare, IndexFault, IndexState};
+use super::file_mark::FileMark;
 use super::progress;
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
@@ -21,8 +21,6 @@ use crate::store::{connection, migrate, rows};
 const FILLING: i64 = 0x6166_7430;
 /// `application_id` of an index that holds every visible version: "aft1".
 const COMPLETE: i64 = 0x6166_7431;
-/// How every SQLite file begins.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// The index is worked on in the background; it does not wait long for a stranger's lock.
 const WRITER_PATIENCE: Duration = Duration::from_millis(500);
 /// Somebody waits for an answer, which the catalogue can give as well.
@@ -44,6 +42,8 @@ pub struct SearchIndex {
     behind: AtomicBool,
     /// When jobs that were put off were last made due, in Unix milliseconds.
     caught_up_at: AtomicI64,
+    /// When jobs were last found to have to be put off, in Unix milliseconds.
+    put_off_at: AtomicI64,
     /// Counts the files that this process made.
     generation: AtomicU64,
     /// The size of the file when it was last written; SQLite never shortens it.
@@ -62,28 +62,6 @@ struct Open {
     file: FileMark,
 }
 
-/// What tells one file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileMark {
-    device: u64,
-    inode: u64,
-}
-
-impl FileMark {
-    /// Looks at the file and its size in bytes; one that does not begin as SQLite files do is lost.
-    fn of(path: &Path) -> Result<(FileMark, u64), IndexFault> {
-        let mut file = std::fs::File::open(path).map_err(IndexFault::of_file)?;
-        let metadata = file.metadata().map_err(IndexFault::of_file)?;
-        let mut magic = [0_u8; MAGIC.len()];
-        match file.read_exact(&mut magic) {
-            Ok(()) if &magic == MAGIC => Ok((FileMark { device: metadata.dev(), inode: metadata.ino() }, metadata.len())),
-            Ok(()) => Err(IndexFault::lost("it is no SQLite file")),
-            Err(cause) if cause.kind() == ErrorKind::UnexpectedEof => Err(IndexFault::lost("it was cut short")),
-            Err(cause) => Err(IndexFault::of_file(cause)),
-        }
-    }
-}
-
 impl SearchIndex {
     pub(in crate::store) fn new(directory: &Path, queue_wake: Arc<watch::Sender<u64>>) -> SearchIndex {
         SearchIndex {
@@ -93,6 +71,7 @@ impl SearchIndex {
             rebuilding: AtomicBool::new(false),
             behind: AtomicBool::new(false),
             caught_up_at: AtomicI64::new(i64::MIN),
+            put_off_at: AtomicI64::new(i64::MIN),
             #[cfg(test)]
             page_limit: std::sync::atomic::AtomicU32::new(u32::MAX - 1),
             generation: AtomicU64::new(0),
@@ -134,6 +113,16 @@ impl SearchIndex {
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.behind.load(Ordering::SeqCst)
+    }
+
+    /// Says that what was claimed until now may have to be put off.
+    pub(super) fn note_put_off(&self, now: Time) {
+        self.put_off_at.store(now.unix_ms(), Ordering::SeqCst);
+    }
+
+    /// Jobs claimed later than this met no fault of the index.
+    pub(super) fn put_off_at(&self) -> Time {
+        Time::from_unix_ms(self.put_off_at.load(Ordering::SeqCst))
     }
 
     /// Says that nothing is missing any more.
@@ -190,6 +179,11 @@ impl SearchIndex {
 
     fn renew_later(&self, generation: u64) {
         *self.care() = IndexCare::Renew(generation);
+        self.wake();
+    }
+
+    /// Wakes whoever looks after the index.
+    pub(super) fn wake(&self) {
         self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
     }
 
@@ -218,7 +212,7 @@ impl SearchIndex {
         if matches!(done, Err(IndexFault::Unavailable(_))) && !self.behind.swap(true, Ordering::SeqCst) {
             tracing::warn!("the search index cannot be written now; searches are answered from the catalogue until it can");
             self.return_care(IndexCare::Inspect);
-            self.queue_wake.send_modify(|count| *count = count.wrapping_add(1));
+            self.wake();
         }
         done
     }
@@ -268,7 +262,10 @@ impl SearchIndex {
             Some(open) if open.file == file => open.connection,
             Some(_) | None => self.open_reader()?,
         };
+        // All of a search is read at one moment: rows that are taken out meanwhile leave their numbers to others.
+        let moment = connection.unchecked_transaction()?;
         let value = work(&connection)?;
+        moment.commit()?;
         // After a fault the connection is closed, and so is one too many.
         let mut readers = self.readers();
         if readers.len() < READERS_KEPT {

@@ -56,3 +56,24 @@ fn another_file_put_in_its_place_is_not_relied_on() {
     std::fs::rename(&copy, &index.path).unwrap();
     assert!(matches!(index.inspect(), Err(IndexFault::Lost(_))), "the log of one file was read with the pages of another");
 }
+
+#[test]
+fn a_search_reads_all_at_one_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(connection::open_writer(&directory.path().join("state.db")).unwrap());
+    let index = SearchIndex::new(directory.path(), Arc::new(watch::Sender::new(0)));
+    index.renew().unwrap();
+    index.with_writer(|connection| Ok(set_complete(connection)?)).unwrap();
+    let is_there = |connection: &Connection| -> Result<bool, IndexFault> {
+        Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM names WHERE name_id = 1)", [], |row| row.get(0))?)
+    };
+    let add = "INSERT INTO names (name_id, repo_key, package_type, namespace_key, name_key, full_key, newest_at)
+               VALUES (1, 'main', 'generic', '', 'demo', 'demo', 0)";
+    let seen = index.with_reader(|reader| {
+        let before = is_there(reader)?;
+        index.with_writer(|writer| Ok(writer.execute(add, [])?))?;
+        Ok((before, is_there(reader)?))
+    });
+    assert_eq!(seen.unwrap(), (false, false), "what the hits were found by was changed before they were read");
+    assert!(index.with_reader(is_there).unwrap(), "a kept connection shows what is new");
+}

@@ -7,6 +7,7 @@ mod catalogue;
 mod condition;
 mod documents;
 mod expression;
+mod file_mark;
 mod index;
 mod progress;
 mod ranked;

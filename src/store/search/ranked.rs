@@ -84,6 +84,9 @@ impl Ranker<'_> {
 
     /// Packages of exactly this name, then those whose names begin so, the shortest first; of equals those without a namespace.
     fn names(&mut self, name: &str) -> Result<Vec<Match>, IndexFault> {
+        if name.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut exact = self.search.prepare_cached(
             "SELECT name_id FROM names
              WHERE (name_key = :name OR full_key = :name) AND repo_key IN (SELECT value FROM json_each(:repos))
