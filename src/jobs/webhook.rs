@@ -140,6 +140,9 @@ async fn send(tools: &Tools, clients: &Clients, delivery: &Sendable) -> (Outcome
     let attempt = tools.sender.send(clients, delivery, tools.store.clock().now()).await;
     let silence = if matches!(attempt.error.as_deref(), Some(TIMED_OUT | CONNECT_FAILED)) { Silence::Yes } else { Silence::No };
     let outcome = outcome_of(&attempt);
+    if let Some(code) = &attempt.error {
+        tracing::info!(webhook = %delivery.webhook_id, target = %delivery.target, delivery = %delivery.id, code, "a webhook was not told");
+    }
     if attempt.status == Some(GONE) {
         switch_off(&tools.store, delivery).await;
     }
