@@ -215,7 +215,7 @@ impl Queue {
     pub(super) fn correct(&mut self, key: &Key, to: JobState) -> bool {
         let now = self.now;
         let job = self.jobs.get_mut(key).unwrap();
-        let may_cancel = key.0 != JobKind::Prune && job.is_live();
+        let may_cancel = key.0 != JobKind::Prune && (job.is_live() || job.state == JobState::Dead);
         if job.is_held(now) || (to == JobState::Cancelled && !may_cancel) {
             return false;
         }
