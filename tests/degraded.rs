@@ -61,6 +61,8 @@ fn an_index_that_is_read_only_at_the_start_is_waited_for_and_then_caught_up_with
     daemon.kill();
     set_mode(directory.path(), 0o400);
     let daemon = Daemon::start_unprivileged(directory.path());
+    // Perhaps before the index is looked at: what is opened then must not keep it from being written later.
+    search(&daemon, &admin, "before");
     publish(&daemon, &admin, "meanwhile");
     until_degraded_is(&daemon, &admin, "meanwhile", true);
     assert_eq!(search(&daemon, &admin, "before")["totalCount"], 1);

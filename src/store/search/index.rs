@@ -209,6 +209,10 @@ impl SearchIndex {
     /// be written now, the catalogue answers until it can.
     pub(super) fn with_writer<T>(&self, work: impl FnOnce(&Connection) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
         let done = self.write(work);
+        if matches!(done, Err(IndexFault::Unavailable(_))) {
+            // What was opened while the file could not be written shares that with every later connection of this process.
+            self.readers().clear();
+        }
         if matches!(done, Err(IndexFault::Unavailable(_))) && !self.behind.swap(true, Ordering::SeqCst) {
             tracing::warn!("the search index cannot be written now; searches are answered from the catalogue until it can");
             self.return_care(IndexCare::Inspect);
@@ -268,7 +272,7 @@ impl SearchIndex {
         moment.commit()?;
         // After a fault the connection is closed, and so is one too many.
         let mut readers = self.readers();
-        if readers.len() < READERS_KEPT {
+        if readers.len() < READERS_KEPT && !self.is_behind() {
             readers.push(Open { connection, file });
         }
         Ok(value)
