@@ -1,5 +1,5 @@
 //! What webhooks are sent and how it went. Invariant: the deliveries of an event are written and enqueued in the transaction that
-//! marks it delivered; the body of a delivery never changes; what is not over is never removed.
+//! marks it delivered; the body of a delivery never changes; what is not over is never removed, and what is removed takes its job along.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde_json::Value;
@@ -198,14 +198,25 @@ impl Bookkeeping<'_> {
         if attempt.error.is_none() {
             self.end_delivery(&delivery.id, DeliveryOutcome::Delivered)?;
         }
-        self.connection()
-            .prepare_cached(
-                "DELETE FROM deliveries WHERE webhook_id = :webhook
-                   AND delivery_id <= (SELECT delivery_id FROM deliveries WHERE webhook_id = :webhook ORDER BY delivery_id DESC LIMIT 1 OFFSET :keep)
-                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.kind = 'webhook' AND jobs.subject_id = deliveries.delivery_id
-                                     AND jobs.state IN ('pending', 'processing', 'failed'))",
-            )?
-            .execute(named_params! {":webhook": delivery.webhook_id.to_string(), ":keep": keep})?;
+        let mut forget = self.connection().prepare_cached(
+            "DELETE FROM deliveries WHERE webhook_id = :webhook
+               AND delivery_id <= (SELECT delivery_id FROM deliveries WHERE webhook_id = :webhook ORDER BY delivery_id DESC LIMIT 1 OFFSET :keep)
+               AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.kind = 'webhook' AND jobs.subject_id = deliveries.delivery_id
+                                 AND jobs.state IN ('pending', 'processing', 'failed'))
+             RETURNING delivery_id",
+        )?;
+        let forgotten = forget
+            .query_map(named_params! {":webhook": delivery.webhook_id.to_string(), ":keep": keep}, |row| row.get("delivery_id"))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        self.forget_jobs(&forgotten)
+    }
+
+    /// Forgets the jobs of deliveries that were forgotten: a dead one would stay for ever, and nobody could tell what it was about.
+    fn forget_jobs(&self, deliveries: &[String]) -> Result<()> {
+        let mut statement = self.connection().prepare_cached("DELETE FROM jobs WHERE kind = 'webhook' AND subject_id = :delivery")?;
+        for delivery in deliveries {
+            statement.execute(named_params! {":delivery": delivery})?;
+        }
         Ok(())
     }
 
@@ -226,16 +237,19 @@ impl Bookkeeping<'_> {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn prune_deliveries(&mut self, before: Time, batch: usize) -> Result<usize> {
-        Ok(self
-            .connection()
-            .prepare_cached(
-                "DELETE FROM deliveries WHERE delivery_id IN (
-                     SELECT delivery_id FROM deliveries INDEXED BY deliveries_by_age
-                     WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.kind = 'webhook'
-                         AND jobs.subject_id = deliveries.delivery_id AND jobs.state IN ('pending', 'processing', 'failed'))
-                     ORDER BY created_at, delivery_id LIMIT :batch)",
-            )?
-            .execute(named_params! {":before": before.unix_ms(), ":batch": rows::stored(batch as u64)})?)
+        let mut forget = self.connection().prepare_cached(
+            "DELETE FROM deliveries WHERE delivery_id IN (
+                 SELECT delivery_id FROM deliveries INDEXED BY deliveries_by_age
+                 WHERE created_at < :before AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.kind = 'webhook'
+                     AND jobs.subject_id = deliveries.delivery_id AND jobs.state IN ('pending', 'processing', 'failed'))
+                 ORDER BY created_at, delivery_id LIMIT :batch)
+             RETURNING delivery_id",
+        )?;
+        let forgotten = forget
+            .query_map(named_params! {":before": before.unix_ms(), ":batch": rows::stored(batch as u64)}, |row| row.get("delivery_id"))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        self.forget_jobs(&forgotten)?;
+        Ok(forgotten.len())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Removing finished work. Invariant: only delivered events and jobs that are completed or cancelled are removed; what waits, what
-//! is dead and what is younger than asked for stays.
+//! is dead and what is younger than asked for stays, as does the job that alone tells that a delivery was called off.
 
 use rusqlite::{OptionalExtension, named_params};
 
@@ -57,6 +57,7 @@ impl Bookkeeping<'_> {
         let mut statement = self.connection().prepare_cached(
             "DELETE FROM jobs WHERE job_id IN (
                  SELECT job_id FROM jobs INDEXED BY jobs_by_state WHERE state = :state AND kind = :kind AND updated_at <= :until
+                   AND NOT (kind = 'webhook' AND EXISTS (SELECT 1 FROM deliveries WHERE delivery_id = subject_id AND outcome IS NULL))
                  ORDER BY updated_at LIMIT :room)",
         )?;
         let mut removed = 0;

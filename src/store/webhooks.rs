@@ -212,8 +212,20 @@ impl Write<'_> {
     /// `not_found` when this owner has none with this id.
     pub fn delete_webhook(&mut self, owner: &WebhookOwner, id: &WebhookId) -> Result<Done<()>> {
         let webhook = of_owner(self.connection(), owner, id)?;
-        self.connection().prepare_cached("DELETE FROM webhooks WHERE webhook_id = :id")?.execute(named_params! {":id": id.to_string()})?;
+        self.end_webhook(id)?;
         Ok(Done::new((), Event::Webhook(WebhookEvent::Deleted(webhook.named()))))
+    }
+
+    /// Its deliveries go with it, and their jobs: a dead one would stay for ever, and nobody could tell what it was about.
+    fn end_webhook(&self, id: &WebhookId) -> Result<()> {
+        let parameters = named_params! {":id": &id.to_string()};
+        self.connection()
+            .prepare_cached(
+                "DELETE FROM jobs WHERE kind = 'webhook' AND subject_id IN (SELECT delivery_id FROM deliveries WHERE webhook_id = :id)",
+            )?
+            .execute(parameters)?;
+        self.connection().prepare_cached("DELETE FROM webhooks WHERE webhook_id = :id")?.execute(parameters)?;
+        Ok(())
     }
 
     /// Deletes all webhooks of a repo that is being deleted: its key may come to name another repo, of which they must not hear.
@@ -221,7 +233,9 @@ impl Write<'_> {
         let mut statement = self.connection().prepare_cached("SELECT * FROM webhooks WHERE repo_key = :repo")?;
         let found = statement.query_map(named_params! {":repo": key.as_str()}, read)?;
         let webhooks = found.collect::<rusqlite::Result<Vec<_>>>()?;
-        self.connection().prepare_cached("DELETE FROM webhooks WHERE repo_key = :repo")?.execute(named_params! {":repo": key.as_str()})?;
+        for webhook in &webhooks {
+            self.end_webhook(&webhook.id)?;
+        }
         Ok(webhooks.iter().map(|webhook| Event::Webhook(WebhookEvent::Deleted(webhook.named()))).collect())
     }
 
