@@ -29,4 +29,5 @@ mod tidy;
 mod visibility;
 mod visibility_pypi;
 mod webhook_rights;
+mod webhook_seams;
 mod webhooks;
