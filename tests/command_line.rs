@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, items, text};
 
 /// What a command did.
-struct Typed {
-    code: Option<i32>,
-    output: String,
+pub struct Typed {
+    pub code: Option<i32>,
+    pub output: String,
     complaint: String,
 }
 
@@ -31,18 +31,18 @@ impl Typed {
     }
 
     /// It was done; what it printed.
-    fn done(self) -> String {
+    pub fn done(self) -> String {
         assert_eq!((self.code, self.complaint.as_str()), (Some(0), ""), "{}", self.output);
         self.output
     }
 
     /// The one JSON document that it printed.
-    fn json(self) -> Value {
+    pub fn json(self) -> Value {
         serde_json::from_str(&self.done()).unwrap()
     }
 
     /// It ended with this code, and complained with these words.
-    fn complains(self, code: i32, words: &[&str]) -> String {
+    pub fn complains(self, code: i32, words: &[&str]) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.output, self.complaint);
         for word in words {
             assert!(self.complaint.contains(word), "{word:?} is not in {:?}", self.complaint);
@@ -52,19 +52,19 @@ impl Typed {
 }
 
 /// Types a command with the data directory under `directory`.
-fn typed(directory: &Path, line: &str) -> Typed {
+pub fn typed(directory: &Path, line: &str) -> Typed {
     let arguments: Vec<&str> = line.split_whitespace().collect();
     Typed::of(Daemon::command(directory, &arguments).output().unwrap())
 }
 
-fn publish(daemon: &Daemon, name: &str) {
+pub fn publish(daemon: &Daemon, name: &str) {
     let path = format!("/files/main/{name}/1.0/file.txt?publish");
     let answer = daemon.call(&daemon.admin(), "PUT", &path, name.as_bytes()).unwrap();
     assert_eq!(answer.status / 100, 2, "{}", answer.json());
 }
 
 /// Types a command with `--json` until its answer is as wanted: for half a minute at most.
-fn until(directory: &Path, line: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+pub fn until(directory: &Path, line: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     for _ in 0..300 {
         last = typed(directory, &format!("{line} --json")).json();

@@ -43,6 +43,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_sqlite_checkpoints", "counter"),
     ("artifortress_sqlite_database_bytes", "gauge"),
     ("artifortress_sqlite_wal_bytes", "gauge"),
+    ("artifortress_webhook_attempt_duration_seconds", "histogram"),
+    ("artifortress_webhook_attempts", "counter"),
     ("artifortress_writer_commit_duration_seconds", "histogram"),
     ("artifortress_writer_group_size", "histogram"),
     ("artifortress_writer_queue_length", "gauge"),

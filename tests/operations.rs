@@ -75,6 +75,40 @@ async fn readiness_names_a_writer_that_does_not_commit_and_a_disk_that_takes_not
 }
 
 #[tokio::test]
+async fn readiness_names_a_database_that_was_replaced_under_the_server() {
+    let app = TestApp::new().await;
+    let jobs = start(&app);
+    app.get("", "/health/ready").await.expect(200);
+    let (own, kept) = (app.path().join("state.db"), app.path().join("kept.db"));
+    std::fs::rename(&own, &kept).unwrap();
+    std::fs::copy(&kept, &own).unwrap();
+    let refusal = app.get("", "/health/ready").await.refused(503, "unavailable");
+    assert_eq!((&refusal["writer"], &refusal["disk"]), (&json!(true), &json!(false)), "{refusal}");
+    assert!(text(&refusal, "message").contains("replaced"), "{refusal}");
+    std::fs::rename(&kept, &own).unwrap();
+    app.get("", "/health/ready").await.expect(200);
+    jobs.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_comes_again_by_itself_is_no_backlog_until_it_is_given_up() {
+    let app = TestApp::new().await;
+    let jobs = start(&app);
+    for _ in 0..100 {
+        if app.ask("SELECT count(*) FROM jobs WHERE kind = 'prune' AND due_at > 0 AND attempts = 0 AND state = 'pending'") == ["1"] {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    jobs.stop().await;
+    let summary = app.get(&app.admin, "/v1/admin/ops/summary").await.expect(200).json();
+    assert_eq!((&summary["jobs"]["pending"], &summary["jobsByKind"]["prune"]["pending"]), (&json!(0), &json!(1)), "{summary}");
+    database(&app).execute("UPDATE jobs SET state = 'dead', attempts = 5 WHERE kind = 'prune'", []).unwrap();
+    let summary = app.get(&app.admin, "/v1/admin/ops/summary").await.expect(200).json();
+    assert_eq!(summary["jobs"]["dead"], 1, "{summary}");
+}
+
+#[tokio::test]
 async fn the_summary_tells_of_every_part() {
     let app = TestApp::new().await;
     app.run_jobs().await;

@@ -73,8 +73,10 @@ async fn ready(app: Arc<App>, _caller: Caller, _request: Request) -> Result<Repl
 /// What stands in the way, and what to do about it.
 fn faults(health: &Health) -> Vec<&'static str> {
     let writer = (!health.writer).then_some("the database does not commit writes; the log says why");
-    let disk =
-        (!health.disk).then_some("the data directory cannot be written to or its disk is full; free space or correct its permissions");
+    let disk = (!health.disk).then_some(
+        "the data directory cannot be written to, its disk is full, or its database was taken away; free space, correct its permissions, \
+         or restart when it was replaced",
+    );
     let workers = match health.workers {
         Workers::Working => None,
         Workers::Failing => Some("the queue of jobs cannot be worked now and is tried again every few seconds; the log says why"),

@@ -95,7 +95,10 @@ impl SummaryBody {
         let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
         let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
         for (kind, state, count) in &summary.jobs {
-            *jobs.entry(state.as_str()).or_default() += count;
+            // One that comes again by itself always waits, and is no backlog for that.
+            if !(kind.is_recurring() && *state == JobState::Pending) {
+                *jobs.entry(state.as_str()).or_default() += count;
+            }
             jobs_by_kind.entry(kind.as_str()).or_default().insert(state.as_str(), *count);
         }
         SummaryBody {

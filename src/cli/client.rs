@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer that is read; a full page of any list is far below it.
-const ANSWER_LIMIT_BYTES: usize = 64 << 20;
+const ANSWER_LIMIT_BYTES: usize = 16 << 20;
 
 /// An answer: a JSON document, as it came and as read.
 #[derive(Debug)]

@@ -124,15 +124,15 @@ pub(super) fn told(what: &str, id: Option<String>, item: &Value) -> String {
 
 /// Retries every dead job; those that die meanwhile too, as long as the server says that there are more.
 async fn retry_dead(session: &Session) -> Result<ExitCode, Failure> {
-    let mut retried = 0;
+    let mut retried = 0_u64;
     loop {
         let answer = session.client.find_post(&["v1", "admin", "jobs", "retry"], &json!({"state": JobState::Dead})).await?;
         let Some(answer) = answer else {
-            retried += retry_one_by_one(session).await?;
+            retried = retried.saturating_add(retry_one_by_one(session).await?);
             break;
         };
         let now = count(&answer.json, "/retried").unwrap_or(0);
-        retried += now;
+        retried = retried.saturating_add(now);
         if now == 0 || truth(&answer.json, "/more") != Some(true) {
             break;
         }

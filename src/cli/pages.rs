@@ -15,6 +15,9 @@ const PAGE_LIMIT: usize = 200;
 /// Items that one command collects, at most.
 const ITEMS_LIMIT: usize = 100_000;
 
+/// Bytes of all pages that one command collects, at most: far more than so many items have.
+const PAGES_LIMIT_BYTES: usize = 128 << 20;
+
 /// How much of a list is wanted.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Extent {
@@ -55,12 +58,16 @@ pub(super) struct Found {
 pub(super) async fn collect(client: &Client, path: &[&str], query: &[(&str, String)], extent: &Extent) -> Result<Found, Failure> {
     let (mut pages, mut items): (Vec<Answer>, Vec<Value>) = (Vec::new(), Vec::new());
     let mut cursor = None;
+    let mut room = PAGES_LIMIT_BYTES;
     loop {
         let size = (extent.wanted() - items.len()).min(PAGE_LIMIT);
         let mut query = query.to_vec();
         query.push(("limit", size.to_string()));
         query.extend(cursor.iter().map(|cursor: &String| ("cursor", cursor.clone())));
         let page = client.get(path, &query).await?;
+        room = room.checked_sub(page.text.len()).ok_or_else(|| {
+            Failure::Failed(format!("the list is longer than {PAGES_LIMIT_BYTES} bytes; ask for fewer of its items with --limit"))
+        })?;
         let found = list(&page.json, "/items");
         items.extend_from_slice(found);
         let next = page.json.pointer("/nextCursor").and_then(Value::as_str).map(str::to_owned);

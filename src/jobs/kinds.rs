@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::webhook::{self, Sender};
 use super::{index_version, prune};
 use crate::store::{JobKind, LeasedJob, Outcome, Store};
@@ -16,6 +18,8 @@ pub(super) struct Tools {
     pub(super) sender: Arc<Sender>,
     /// How long finished work is kept.
     pub(super) keep: Keep,
+    /// The order to stop: what has begun is finished, what has not waits for the next start.
+    pub(super) stop: CancellationToken,
 }
 
 /// How long finished work is kept.

@@ -64,15 +64,15 @@ impl JobSettings {
         JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks, keep_finished_ms }
     }
 
-    /// A worker of `store`.
-    fn worker(&self, store: &Arc<Store>) -> Worker {
-        Worker::new(self.tools(store), self.limits)
+    /// A worker of `store`, until `stop` is cancelled.
+    fn worker(&self, store: &Arc<Store>, stop: CancellationToken) -> Worker {
+        Worker::new(self.tools(store, stop), self.limits)
     }
 
-    fn tools(&self, store: &Arc<Store>) -> Tools {
+    fn tools(&self, store: &Arc<Store>, stop: CancellationToken) -> Tools {
         let sender = Arc::new(Sender::new(self.webhooks, self.limits.lease_ms));
         let keep = Keep { finished_ms: self.keep_finished_ms, deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS };
-        Tools { store: Arc::clone(store), sender, keep }
+        Tools { store: Arc::clone(store), sender, keep, stop }
     }
 }
 
@@ -101,7 +101,7 @@ impl Jobs {
     #[must_use]
     pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
-        let worker = settings.worker(&store);
+        let worker = settings.worker(&store, stop.clone());
         // From here on, and not from when the task gets its turn, somebody is there to be asked.
         let questions = store.pulse().listen();
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, questions, stop.clone()));
@@ -133,7 +133,7 @@ impl Jobs {
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = settings.worker(store);
+    let worker = settings.worker(store, CancellationToken::new());
     relay::drain(store, worker.limits()).await?;
     let batch = worker.claim(&Lane::ALL).await?;
     worker.run(batch).await
@@ -145,7 +145,7 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
 pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = settings.worker(store);
+    let worker = settings.worker(store, CancellationToken::new());
     loop {
         while rebuild::step_or_log(store).await == rebuild::Progress::Made {}
         relay::drain(store, worker.limits()).await?;

@@ -93,7 +93,7 @@ async fn skip(store: &Store, delivery: &Sendable) -> Outcome {
     }
 }
 
-/// Sends as many as the time of a batch allows, some at once and few to one receiver.
+/// Sends as many as the time of a batch and the order to stop allow, some at once and few to one receiver.
 async fn send_all(tools: &Tools, clients: &Clients, mut waiting: VecDeque<Turn>, outcomes: &mut [Option<Outcome>]) {
     let settings = *tools.sender.settings();
     let window = tools.sender.window();
@@ -101,7 +101,7 @@ async fn send_all(tools: &Tools, clients: &Clients, mut waiting: VecDeque<Turn>,
     let mut silent: HashSet<String> = HashSet::new();
     let mut running = FuturesUnordered::new();
     loop {
-        while running.len() < settings.concurrent && deadline_after_ms(0) < window {
+        while running.len() < settings.concurrent && deadline_after_ms(0) < window && !tools.stop.is_cancelled() {
             let is_free = |turn: &Turn| {
                 !silent.contains(&turn.receiver) && busy.get(&turn.receiver).copied().unwrap_or(0) < settings.concurrent_per_receiver
             };
@@ -139,6 +139,7 @@ enum Silence {
 async fn send(tools: &Tools, clients: &Clients, delivery: &Sendable) -> (Outcome, Silence) {
     let attempt = tools.sender.send(clients, delivery, tools.store.clock().now()).await;
     let silence = if matches!(attempt.error.as_deref(), Some(TIMED_OUT | CONNECT_FAILED)) { Silence::Yes } else { Silence::No };
+    tools.store.metrics().webhooks.attempted(attempt.status, attempt.error.as_deref(), attempt.duration_ms);
     let outcome = outcome_of(&attempt);
     if let Some(code) = &attempt.error {
         tracing::info!(webhook = %delivery.webhook_id, target = %delivery.target, delivery = %delivery.id, code, "a webhook was not told");
@@ -147,10 +148,21 @@ async fn send(tools: &Tools, clients: &Clients, delivery: &Sendable) -> (Outcome
         switch_off(&tools.store, delivery).await;
     }
     let (sent, keep) = (delivery.clone(), tools.sender.settings().keep_deliveries);
-    if let Err(error) = tools.store.bookkeep(move |books| books.record_attempt(&sent, &attempt, keep)).await {
-        tracing::error!(?error, delivery = %delivery.id, "how a delivery went could not be written; it may be sent again");
+    match tools.store.bookkeep(move |books| books.record_attempt(&sent, &attempt, keep)).await {
+        Ok(()) => (outcome, silence),
+        Err(error) => {
+            tracing::error!(?error, delivery = %delivery.id, "how a delivery went could not be written; it may be sent again");
+            (unwritten(outcome), silence)
+        }
     }
-    (outcome, silence)
+}
+
+/// The outcome of an attempt that is not remembered. A job that is done would stand beside a delivery that is not.
+fn unwritten(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Completed => Outcome::Postponed(STORE_UNAVAILABLE.to_owned()),
+        Outcome::Failed(_) | Outcome::Postponed(_) | Outcome::Again(_) | Outcome::GivenUp(_) | Outcome::Untouched(_) => outcome,
+    }
 }
 
 fn outcome_of(attempt: &Attempt) -> Outcome {
@@ -169,3 +181,6 @@ async fn switch_off(store: &Store, delivery: &Sendable) {
         tracing::error!(?error, webhook = %id, "the webhook could not be switched off");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! route's pattern, a state, a kind), never a name, an address, a token or a path, so that the number of series is bounded.
 //!
 //! How to add a family
-//! * its group is the file of its subject: `requests`, `work` (gate, outbox, jobs, search; webhooks belong there), `storage`, `process`.
+//! * its group is the file of its subject: `requests`, `work` (gate, outbox, jobs, webhooks, search), `storage`, `process`.
 //! * a field with a sentence as help text in the group's `register`; base units (seconds, bytes) as suffix, no `_total`: counters get it.
 //! * what is counted as it happens: a method of the group, called where it happens; what stands in the database or on the disk: a
 //!   gauge, set in `store/measure.rs` before each scrape, by a query that an index answers and a limit bounds.
@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 pub use process::Process;
 pub use requests::Requests;
 pub use storage::{Blobs, Checkpoint, Sqlite, WriteEnd, Writer};
-pub use work::{Backlog, Gate, JobEnd, Jobs, Outbox, Search};
+pub use work::{Backlog, Gate, JobEnd, Jobs, Outbox, Search, Webhooks};
 
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub outbox: Outbox,
     /// Finished jobs.
     pub jobs: Jobs,
+    /// What webhooks are told.
+    pub webhooks: Webhooks,
     /// Queries of the search.
     pub search: Search,
     /// Bytes in and out, and the disk.
@@ -68,12 +70,13 @@ impl Metrics {
         let sqlite = Sqlite::register(own);
         let outbox = Outbox::register(own);
         let jobs = Jobs::register(own);
+        let webhooks = Webhooks::register(own);
         let search = Search::register(own);
         let blobs = Blobs::register(own);
         let backlog = Backlog::register(own);
         let lines = process::register_log(own);
         let process = Process::register(registry.sub_registry_with_prefix("process"), lines, started_at);
-        Metrics { registry, requests, gate, writer, sqlite, outbox, jobs, search, blobs, backlog, process }
+        Metrics { registry, requests, gate, writer, sqlite, outbox, jobs, webhooks, search, blobs, backlog, process }
     }
 
     /// Everything in the text format of OpenMetrics, which Prometheus reads.

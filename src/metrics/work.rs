@@ -181,6 +181,62 @@ impl Jobs {
     }
 }
 
+/// Attempts to tell webhooks.
+#[derive(Debug)]
+pub struct Webhooks {
+    attempts: Family<ByOutcome, Counter>,
+    duration: Histogram,
+}
+
+impl Webhooks {
+    /// How an attempt may end. A status is counted by its class: which one it is, is the receiver's choice.
+    const OUTCOMES: [&'static str; 13] = [
+        "delivered",
+        "http_3xx",
+        "http_4xx",
+        "http_5xx",
+        "timed_out",
+        "connect_failed",
+        "tls_failed",
+        "name_unknown",
+        "address_refused",
+        "redirect_refused",
+        "too_many_redirects",
+        "no_answer",
+        "other",
+    ];
+
+    pub(super) fn register(registry: &mut Registry) -> Webhooks {
+        let group = Webhooks { attempts: Family::default(), duration: slow() };
+        for outcome in Webhooks::OUTCOMES {
+            drop(group.attempts.get_or_create(&ByOutcome { outcome }));
+        }
+        registry.register("webhook_attempts", "Attempts to tell webhooks by how they ended", group.attempts.clone());
+        registry.register_with_unit(
+            "webhook_attempt_duration",
+            "One attempt to tell a webhook, redirects and answer included",
+            Unit::Seconds,
+            group.duration.clone(),
+        );
+        group
+    }
+
+    /// An attempt has ended with this status, if there was an answer, and this code, if it was no delivery.
+    pub fn attempted(&self, status: Option<u16>, error: Option<&str>, duration_ms: u64) {
+        let outcome = match (error, status) {
+            (None, _) => "delivered",
+            (Some(code), status) => Webhooks::OUTCOMES.into_iter().find(|known| *known == code).unwrap_or(match status {
+                Some(300..=399) => "http_3xx",
+                Some(400..=499) => "http_4xx",
+                Some(500..=599) => "http_5xx",
+                Some(_) | None => "other",
+            }),
+        };
+        self.attempts.get_or_create(&ByOutcome { outcome }).inc();
+        self.duration.observe(Duration::from_millis(duration_ms).as_secs_f64());
+    }
+}
+
 /// Queries of the search.
 #[derive(Debug)]
 pub struct Search {

@@ -1,12 +1,14 @@
-//! Whether this instance can do its work now. Invariant: the answer comes within a stated time, also when the writer or the workers hang.
+//! Whether this instance can do its work now. Invariant: the answer comes within a stated time, also when the writer, the disk or the
+//! workers hang.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Registry;
 use crate::hop;
 use crate::pulse::Workers;
 
-/// Within this time the writer must take and commit a write that changes nothing, and the workers give a sign of life.
+/// Within this time the writer must take and commit a write that changes nothing, the disk answer, and the workers give a sign of life.
 const PATIENCE: Duration = Duration::from_millis(2_000);
 
 /// What was looked at.
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(2_000);
 pub struct Health {
     /// Whether the writer begins and commits transactions.
     pub writer: bool,
-    /// Whether the data directory can be written to and has room.
+    /// Whether the data directory can be written to, has room, and holds the database that is open.
     pub disk: bool,
     /// How the background work does.
     pub workers: Workers,
@@ -23,9 +25,10 @@ pub struct Health {
 impl Registry {
     /// Asks the writer for a commit, looks at the disk, and asks the workers for a sign of life.
     pub async fn health(&self) -> Health {
-        let blobs = self.blobs.clone();
+        let (blobs, store) = (self.blobs.clone(), Arc::clone(&self.store));
         let commit = tokio::time::timeout(PATIENCE, self.store.bookkeep(|_| Ok(())));
-        let (commit, room, workers) = tokio::join!(commit, hop::run(move || blobs.has_room()), self.store.pulse().ask(PATIENCE));
-        Health { writer: matches!(commit, Ok(Ok(()))), disk: matches!(room, Ok(true)), workers }
+        let room = tokio::time::timeout(PATIENCE, hop::run(move || Ok(blobs.has_room()? && store.is_in_place())));
+        let (commit, room, workers) = tokio::join!(commit, room, self.store.pulse().ask(PATIENCE));
+        Health { writer: matches!(commit, Ok(Ok(()))), disk: matches!(room, Ok(Ok(true))), workers }
     }
 }

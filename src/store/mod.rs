@@ -115,6 +115,8 @@ pub struct Store {
     queue_wake: Arc<watch::Sender<u64>>,
     search: Arc<SearchIndex>,
     directory: PathBuf,
+    /// The file that the connections have open.
+    file: Option<(u64, u64)>,
     opened_at: Time,
     pulse: Arc<Pulse>,
     metrics: Arc<Metrics>,
@@ -154,6 +156,7 @@ impl Store {
             queue_wake,
             search,
             directory: options.directory.clone(),
+            file: connection::file_at(&path),
             pulse: Arc::default(),
             metrics,
             search_seen: measure::SearchSeen::default(),

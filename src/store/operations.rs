@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::jobs::{self, JobKind, JobState};
 use super::outbox::OutboxState;
 use super::search::SearchStatus;
-use super::{Store, rows};
+use super::{Store, connection, rows};
 use crate::domain::access::Operator;
 use crate::domain::quarantine::QuarantineStatus;
 use crate::domain::time::Time;
@@ -72,6 +72,13 @@ pub struct DatabaseFiles {
 }
 
 impl Store {
+    /// Whether the database in the data directory is the one that is open: one that was removed or put in its place, as by a restore
+    /// beside the running server, is not, and what is written into the open one is lost. Blocks.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_some() && connection::file_at(&self.directory.join("state.db")) == self.file
+    }
+
     /// The backlogs now. Blocks.
     ///
     /// # Errors

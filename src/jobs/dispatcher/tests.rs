@@ -6,7 +6,7 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    Dispatcher::new(world.settings.worker(&world.store), 2)
+    Dispatcher::new(world.settings.worker(&world.store, CancellationToken::new()), 2)
 }
 
 /// Rounds until there is nothing to do, as the loop makes them.

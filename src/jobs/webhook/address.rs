@@ -89,12 +89,14 @@ fn is_public(ip: IpAddr) -> bool {
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
+    let [a, b, c, d] = ip.octets();
     let is_special = match a {
         // "This network", private, loopback.
         0 | 10 | 127 => true,
         // Carrier-grade NAT.
         100 => b & 0xc0 == 64,
+        // A cloud's own services inside each of its machines, at an address that looks public.
+        168 => [b, c, d] == [63, 129, 16],
         // Link-local, where clouds keep their metadata.
         169 => b == 254,
         172 => b & 0xf0 == 16,
@@ -140,6 +142,7 @@ mod tests {
         "172.32.0.0",
         "192.167.0.1",
         "192.169.0.1",
+        "168.63.129.15",
         "169.253.0.1",
         "198.17.0.1",
         "198.20.0.1",
@@ -151,6 +154,7 @@ mod tests {
         "2002:808:808::1",
     ];
     const PRIVATE: &[&str] = &[
+        "168.63.129.16",
         "0.0.0.0",
         "0.1.2.3",
         "10.0.0.1",

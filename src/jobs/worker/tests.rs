@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::domain::candidate::Action;
 use crate::domain::id::VersionId;
 use crate::jobs::tests::World;
@@ -12,7 +14,7 @@ use super::*;
 const MINUTES_MS: i64 = 60_000;
 
 fn worker(world: &World) -> Worker {
-    world.settings.worker(&world.store)
+    world.settings.worker(&world.store, CancellationToken::new())
 }
 
 fn payload(id: &VersionId) -> String {
