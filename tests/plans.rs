@@ -102,10 +102,7 @@ const HOT: &[(&str, &str)] = &[
     ),
     ("AND attempts > 0 AND due_at <= :now ORDER BY due_at, seq LIMIT :room", "outbox USING INDEX outbox_put_off (due_at<?)"),
     ("AND delivered_at <= :until ORDER BY delivered_at LIMIT :batch", "outbox USING COVERING INDEX outbox_delivered (delivered_at<?)"),
-    (
-        "AND outcome IS NULL)) ORDER BY updated_at LIMIT :room",
-        "jobs USING INDEX jobs_by_state (state=? AND kind=? AND updated_at<?)",
-    ),
+    ("AND outcome IS NULL)) ORDER BY updated_at LIMIT :room", "jobs USING INDEX jobs_by_state (state=? AND kind=? AND updated_at<?)"),
     ("SELECT * FROM version_rows WHERE version_id = :id AND repo_key = :repo", "versions USING PRIMARY KEY (version_id=?)"),
     (
         "AND version_key = :version AND distribution = :distribution",
