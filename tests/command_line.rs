@@ -1,12 +1,13 @@
 //! The commands that ask a running server, typed as people type them. Invariant: exit codes are 0 done, 1 refused or failed, 2 usage; JSON is
 //! the server's own; no token is ever shown, and no text of a server moves the cursor.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -208,11 +209,18 @@ fn without_a_server_each_case_is_told_with_what_to_do() {
     assert!(std::fs::read_to_string(&lock).unwrap().contains(&address), "what a crash leaves");
     typed(directory.path(), "status").complains(1, &["no server runs on", "artifortress serve --data-dir"]);
     typed(directory.path(), &format!("status --server http://{address}")).complains(1, &["no server answers at", "refused", "--server"]);
-    // A process of the same number, which is not the server.
+    // A process of the same number, which is not the server, and somebody who waits for the token at its address.
+    let thief = TcpListener::bind(&address).unwrap();
+    thief.set_nonblocking(true).unwrap();
     std::fs::write(&lock, format!("{}\nhttp://{address}\n", std::process::id())).unwrap();
+    typed(directory.path(), "status").complains(1, &["no server runs on", "artifortress serve --data-dir"]);
+    assert_eq!(thief.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody else was asked");
+    drop(thief);
+    let held = Flock::lock(std::fs::File::open(&lock).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
     typed(directory.path(), "status").complains(1, &["no server answers at", "refused", "and does not answer; look at its log"]);
     std::fs::write(&lock, format!("{}\n", std::process::id())).unwrap();
     typed(directory.path(), "status").complains(1, &["does not listen yet"]);
+    drop(held);
     std::fs::remove_file(&lock).unwrap();
     std::fs::create_dir(&lock).unwrap();
     typed(directory.path(), "status").complains(1, &["cannot read in", "--server and --token-file"]);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use artifortress::jobs::{JobSettings, Jobs};
+use artifortress::store::{JobKind, Outcome};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -126,10 +127,42 @@ async fn the_summary_tells_of_every_part() {
     assert_eq!((&summary["search"]["documents"], &summary["search"]["rebuild"]), (&json!(0), &Value::Null));
     assert_eq!((&summary["writer"]["queued"], &summary["staleJobs"]), (&json!(0), &json!(0)));
     assert!(summary["disk"]["freeBytes"].as_u64().unwrap() > 0 && summary["databases"]["state"]["walBytes"].is_u64(), "{summary}");
-    app.store.bookkeep(|books| books.claim(artifortress::store::JobKind::ALL, &JobSettings::default().limits)).await.unwrap();
+    app.store.bookkeep(|books| books.claim(JobKind::ALL, &JobSettings::default().limits)).await.unwrap();
     app.clock.advance_ms(300_001);
     let summary = app.get(&app.admin, "/v1/admin/ops/summary").await.expect(200).json();
     assert_eq!((&summary["staleJobs"], &summary["jobs"]["processing"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn the_index_is_behind_for_as_long_as_its_job_is_not_done_however_often_it_is_tried() {
+    let app = TestApp::new().await;
+    app.run_jobs().await;
+    let id = app.published("main", &Package::generic("demo", "1.0")).await;
+    let lag = async || app.get(&app.admin, "/v1/admin/ops/summary").await.expect(200).json()["search"]["freshnessLagSeconds"].clone();
+    let attempt = async |outcome: Outcome| {
+        let limits = JobSettings::default().limits;
+        let work = move |books: &mut artifortress::store::Bookkeeping<'_>| {
+            for job in books.claim(&[JobKind::SearchIndex], &limits)? {
+                books.finish(&job, &outcome, &limits, 0.0)?;
+            }
+            Ok(())
+        };
+        app.store.bookkeep(work).await.unwrap();
+    };
+    app.store.bookkeep(|books| books.relay(10, 5)).await.unwrap();
+    for hours in 1..=4 {
+        app.clock.advance_ms(3_600_000);
+        attempt(Outcome::Postponed("index_unavailable".to_owned())).await;
+        assert_eq!(lag().await, 3600 * hours);
+    }
+    app.clock.advance_ms(3_600_000);
+    attempt(Outcome::Completed).await;
+    assert_eq!(lag().await, 0);
+    app.clock.advance_ms(3_600_000);
+    app.tombstone(&app.admin, "main", &id).await.expect(200);
+    app.store.bookkeep(|books| books.relay(10, 5)).await.unwrap();
+    app.clock.advance_ms(7_000);
+    assert_eq!(lag().await, 7, "what was done before counts no more");
 }
 
 #[tokio::test]

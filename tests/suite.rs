@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_upload;
 mod clients;
 mod command_line;
+mod command_line_hostile;
 mod command_line_retries;
 mod crash;
 mod crash_queue;

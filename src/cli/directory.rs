@@ -66,7 +66,7 @@ impl DataDirectory {
 
 impl Drop for DataDirectory {
     fn drop(&mut self) {
-        // A clean end leaves no address behind; what a crash leaves is found out by its process.
+        // A clean end leaves no address behind; what a crash leaves is found out by the lock that nobody holds.
         drop(self.lock.set_len(0));
     }
 }
@@ -87,15 +87,23 @@ pub(super) struct Holder {
     pub(super) process: Option<i32>,
     /// Where it can be reached, such as `http://127.0.0.1:8466`.
     pub(super) addresses: Vec<String>,
+    /// Whether somebody holds the lock, as far as that was asked.
+    is_held: bool,
 }
 
 impl Holder {
-    /// Reads the lock of a directory, without touching it.
+    /// Reads the lock of a directory. Its process may have ended and another have its number, after a restart of the machine for one:
+    /// what tells is the lock itself, which is tried only where there is such a process.
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
     pub(super) fn read(directory: &Path) -> std::io::Result<Holder> {
-        Holder::of(&std::fs::File::open(directory.join(LOCK))?)
+        let file = std::fs::File::open(directory.join(LOCK))?;
+        let holder = Holder::of(&file)?;
+        let is_alive = holder.process.is_some_and(|process| kill(Pid::from_raw(process), None) != Err(Errno::ESRCH));
+        // Whoever gets the lock gives it back at once, by dropping it.
+        let is_held = is_alive && Flock::lock(file, FlockArg::LockSharedNonblock).is_err();
+        Ok(Holder { is_held, ..holder })
     }
 
     fn of(file: &std::fs::File) -> std::io::Result<Holder> {
@@ -106,12 +114,13 @@ impl Holder {
         Ok(Holder {
             process: lines.next().and_then(|line| line.parse().ok()).filter(|process| *process > 0),
             addresses: lines.filter(|line| line.starts_with("http://")).map(str::to_owned).collect(),
+            is_held: false,
         })
     }
 
-    /// Whether its process has surely ended: what it left must not be connected to, since somebody else may listen there now.
+    /// Whether nobody serves the directory: what was left there must not be connected to, since somebody else may listen there now.
     pub(super) fn is_gone(&self) -> bool {
-        self.process.is_none_or(|process| kill(Pid::from_raw(process), None) == Err(Errno::ESRCH))
+        !self.is_held
     }
 }
 
@@ -146,6 +155,15 @@ mod tests {
         assert!(error.message().contains(&format!("(process {})", std::process::id())), "{error}");
         drop(first);
         assert_eq!(Holder::read(directory.path()).unwrap(), Holder::default());
+    }
+
+    #[test]
+    fn a_lock_that_nobody_holds_is_nobodys_though_another_process_has_that_number_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let left = format!("{}\nhttp://127.0.0.1:1\n", std::process::id());
+        std::fs::write(directory.path().join(LOCK), left).unwrap();
+        assert!(Holder::read(directory.path()).unwrap().is_gone());
+        assert!(DataDirectory::open(directory.path()).is_ok(), "looking keeps the lock");
     }
 
     #[test]

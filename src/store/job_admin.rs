@@ -32,7 +32,7 @@ pub struct JobRow {
     pub due_at: Time,
     /// The code of the last failure.
     pub last_error: Option<String>,
-    /// When it was first enqueued.
+    /// When it was enqueued first since it was last done.
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,

@@ -127,7 +127,8 @@ pub(super) struct NewJob<'a> {
     pub(super) max_attempts: u32,
 }
 
-/// [`Bookkeeping::enqueue`] for a write whose event wakes the queue (`Event::touches_queue`).
+/// [`Bookkeeping::enqueue`] for a write whose event wakes the queue (`Event::touches_queue`). `created_at` is since when there is
+/// something to do: it stays while that is not done, and begins anew after it was.
 pub(super) fn enqueue(connection: &Connection, id: uuid::Uuid, now: Time, job: &NewJob<'_>) -> Result<()> {
     connection
         .prepare_cached(
@@ -135,7 +136,8 @@ pub(super) fn enqueue(connection: &Connection, id: uuid::Uuid, now: Time, job: &
              VALUES (:id, :kind, :subject, :expectation, :pending, 0, :max, :now, :now, :now)
              ON CONFLICT (kind, subject_id) DO UPDATE SET expectation = excluded.expectation, state = excluded.state, attempts = 0,
                  max_attempts = excluded.max_attempts, due_at = excluded.due_at, lease_token = NULL, lease_expires_at = NULL,
-                 last_error = NULL, updated_at = excluded.updated_at",
+                 last_error = NULL, updated_at = excluded.updated_at,
+                 created_at = CASE WHEN jobs.state IN ('completed', 'cancelled') THEN excluded.created_at ELSE jobs.created_at END",
         )?
         .execute(named_params! {
             ":id": JobId::new(id).to_string(), ":kind": job.kind.as_str(), ":subject": job.subject_id,

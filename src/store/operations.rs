@@ -15,6 +15,8 @@ use crate::error::Result;
 /// Rows of one state and kind that are counted; a count that is this high means "at least so many". Counting so many costs some
 /// tenths of a millisecond, counting a backlog of millions would cost a health check its life.
 pub const COUNT_LIMIT: u64 = 10_000;
+/// Unfinished jobs of one state among which the oldest is looked for.
+const OLDEST_AMONG: u64 = 1_000;
 /// How far back deliveries are counted, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -155,17 +157,19 @@ fn count_stale(connection: &Connection, kind: JobKind, now: Time) -> rusqlite::R
         })
 }
 
-/// Since when the oldest job of this kind waits or is worked on. One that failed counts from its last attempt: what came before is not
-/// kept.
+/// Since when the oldest job of this kind waits or is worked on, however often it failed since. Only those that nobody has touched for
+/// longest are looked at: the delay between attempts grows, so the oldest are among them.
 fn oldest_unfinished(connection: &Connection, kind: JobKind) -> Result<Option<Time>> {
     let mut oldest = None;
     for state in [JobState::Pending, JobState::Processing, JobState::Failed] {
         let found: Option<i64> = connection
             .prepare_cached(
-                "SELECT updated_at FROM jobs INDEXED BY jobs_by_state WHERE state = :state AND kind = :kind ORDER BY updated_at LIMIT 1",
+                "SELECT min(created_at) FROM (SELECT created_at FROM jobs INDEXED BY jobs_by_state
+                 WHERE state = :state AND kind = :kind ORDER BY updated_at LIMIT :limit)",
             )?
-            .query_row(named_params! {":state": state.as_str(), ":kind": kind.as_str()}, |row| row.get(0))
-            .optional()?;
+            .query_row(named_params! {":state": state.as_str(), ":kind": kind.as_str(), ":limit": rows::stored(OLDEST_AMONG)}, |row| {
+                row.get(0)
+            })?;
         oldest = oldest.into_iter().chain(found).min();
     }
     Ok(oldest.map(Time::from_unix_ms))
