@@ -7,7 +7,9 @@
 //! * an id: one line in `id.rs`.
 
 pub mod access;
+pub mod advisory;
 pub mod candidate;
+pub mod contents;
 pub mod coordinates;
 pub mod digest;
 pub mod event;
