@@ -7,6 +7,7 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validati
 use miette::Diagnostic;
 
 use super::fault::{FAULT_LIMIT, Found, refusal};
+use super::mentions::Mentions;
 use super::rule::{self, Rule};
 use super::scan::{self, Statement};
 use crate::domain::digest::Digest;
@@ -26,8 +27,12 @@ pub struct Document {
     text: String,
     digest: Digest,
     rules: Vec<Rule>,
+    /// What each rule asks about, in the order of the rules.
+    mentions: Vec<Mentions>,
     by_id: HashMap<String, usize>,
     set: PolicySet,
+    /// The rules whose answer can change while nothing but time does.
+    timed: PolicySet,
     depth: usize,
 }
 
@@ -56,8 +61,25 @@ impl Document {
         self.by_id.get(id).and_then(|index| self.rules.get(*index))
     }
 
+    /// What the rule with this id asks about.
+    #[must_use]
+    pub fn mentions(&self, id: &str) -> Option<&Mentions> {
+        self.by_id.get(id).and_then(|index| self.mentions.get(*index))
+    }
+
+    /// What each rule asks about, in the order of the rules.
+    #[must_use]
+    pub fn all_mentions(&self) -> &[Mentions] {
+        &self.mentions
+    }
+
     pub(super) fn set(&self) -> &PolicySet {
         &self.set
+    }
+
+    /// The rules whose answer can change while nothing but time does.
+    pub(super) fn timed(&self) -> &PolicySet {
+        &self.timed
     }
 
     /// How deep its deepest rule nests.
@@ -203,17 +225,35 @@ impl Reading<'_> {
         self.faults.push(fault);
     }
 
+    /// What each rule asks about, and the rules that ask about time.
+    fn mentioned(&self) -> Result<(Vec<Mentions>, PolicySet), Box<dyn std::error::Error + Send + Sync>> {
+        let mut all = Vec::with_capacity(self.rules.len());
+        let mut timed = PolicySet::new();
+        for rule in &self.rules {
+            let policy = self.set.policy(&PolicyId::new(&rule.id)).ok_or_else(|| format!("the rule {} is not in its set", rule.id))?;
+            let mentions = Mentions::of(&policy.to_json()?);
+            if mentions.depends_on_time() {
+                timed.add(policy.clone())?;
+            }
+            all.push(mentions);
+        }
+        Ok((all, timed))
+    }
+
     fn finish(mut self) -> Result<Document> {
+        if !self.faults.is_empty() {
+            return Err(refusal(self.text, self.faults));
+        }
+        let (mentions, timed) = self.mentioned().map_err(|cause| Error::internal("reading the facts that rules ask about", cause))?;
         match Policy::parse(Some(PolicyId::new(PERMIT_ID)), PERMIT) {
             Ok(permit) => self.add(permit),
             Err(error) => return Err(Error::internal("parsing the built-in permit", error.to_string())),
         }
-        if self.faults.is_empty() {
-            let digest = Digest::of(self.text.as_bytes());
-            Ok(Document { text: self.text.to_owned(), digest, rules: self.rules, by_id: self.by_id, set: self.set, depth: self.depth })
-        } else {
-            Err(refusal(self.text, self.faults))
+        let Reading { text, depth, faults, rules, by_id, set, offsets: _ } = self;
+        if !faults.is_empty() {
+            return Err(refusal(text, faults));
         }
+        Ok(Document { digest: Digest::of(text.as_bytes()), text: text.to_owned(), rules, mentions, by_id, set, timed, depth })
     }
 }
 
