@@ -7,7 +7,9 @@ use cedar_policy::{Schema, Validator};
 
 use super::context::Names;
 use super::document::{self, Document};
+use super::due::Outlook;
 use super::evaluate::{decide, failure};
+use super::facts::Clocks;
 use super::input::Input;
 use super::scan;
 use super::schema::SCHEMA;
@@ -32,6 +34,9 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// `policy_error` with `failClosed: true` when any rule could not be evaluated.
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict>;
+
+    /// Adds to a verdict when it will be another one by itself. A verdict that is only shown needs none of that.
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict;
 
     /// Evaluates a stored input ([`Verdict::input`]) again.
     ///
@@ -84,6 +89,22 @@ impl Engine for CedarEngine {
         Ok(Verdict::new(candidate, &input, text, outcome, (policy_digest(policies), &self.version)))
     }
 
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        let is_timed = policies.iter().any(|(_, document)| !document.timed().is_empty());
+        if !is_timed {
+            return verdict;
+        }
+        let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
+        let outlook = Outlook {
+            names: &self.names,
+            policies,
+            input: Input::of(candidate),
+            clocks: Clocks::of(candidate),
+            asked_at: candidate.asked_at,
+        };
+        verdict.changing(scan::with_stack_for(depth, || outlook.next_change()))
+    }
+
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
         let input = Input::read(input).map_err(|cause| failure("the stored input, which cannot be read", cause))?;
         self.outcome(&input, policies)
@@ -101,6 +122,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
         (**self).evaluate(policies, candidate)
+    }
+
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        (**self).foresee(policies, candidate, verdict)
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {

@@ -10,6 +10,7 @@
 
 mod context;
 mod document;
+mod due;
 mod engine;
 mod evaluate;
 mod facts;
@@ -35,6 +36,8 @@ pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_di
 
 #[cfg(test)]
 mod document_tests;
+#[cfg(test)]
+mod due_tests;
 #[cfg(test)]
 mod engine_tests;
 #[cfg(test)]

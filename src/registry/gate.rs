@@ -110,7 +110,9 @@ impl Gate {
                 let _slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                shared.engine.evaluate(&policies, &dossier.into_candidate(question)).map_err(failed_closed)
+                let candidate = dossier.into_candidate(question);
+                let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
+                Ok(shared.engine.foresee(&policies, &candidate, verdict))
             })
             .await
         };
@@ -257,6 +259,10 @@ mod tests {
 
         fn evaluate(&self, _policies: &[PolicyInForce], _candidate: &Candidate) -> Result<Verdict> {
             self.wait()
+        }
+
+        fn foresee(&self, _policies: &[PolicyInForce], _candidate: &Candidate, verdict: Verdict) -> Verdict {
+            verdict
         }
 
         fn replay(&self, _input: &str, _policies: &[PolicyInForce]) -> Result<Outcome> {
