@@ -114,6 +114,16 @@ section! {
 }
 
 section! {
+    /// `[downloads]`: who fetched which version, remembered for the day on which it is held.
+    Downloads "downloads" {
+        /// Fetchers kept for one version: those who fetched it last.
+        per_version: u32 = 1_000, 1..=100_000;
+        /// Days after the last fetch for which a fetcher is kept.
+        keep_days: u32 = 90, 1..=3_650;
+    }
+}
+
+section! {
     /// `[tokens]`: credentials.
     Tokens "tokens" {
         /// Days a token lives when its issuer does not say.
@@ -147,6 +157,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Upload sessions.
     pub uploads: Uploads,
+    /// The log of downloads.
+    pub downloads: Downloads,
     /// Credentials.
     pub tokens: Tokens,
     /// How others are told.
@@ -241,6 +253,7 @@ impl Config {
             store: Store::read(&mut reader),
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
+            downloads: Downloads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
             metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
@@ -261,6 +274,7 @@ impl Config {
             store: Store::default(),
             jobs: Jobs::default(),
             uploads: Uploads::default(),
+            downloads: Downloads::default(),
             tokens: Tokens::default(),
             webhooks: Webhooks::default(),
             metrics: Metrics::default(),

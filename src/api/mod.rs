@@ -9,6 +9,7 @@
 
 mod audit;
 mod blobs;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod health;
@@ -46,6 +47,7 @@ pub fn routes() -> Routes<App> {
         .join(policies::routes())
         .join(evaluations::routes())
         .join(quarantine::routes())
+        .join(downloads::routes())
         .join(search::routes())
         .join(webhooks::routes())
         .join(audit::routes())

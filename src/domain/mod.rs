@@ -12,6 +12,7 @@ pub mod candidate;
 pub mod contents;
 pub mod coordinates;
 pub mod digest;
+pub mod download;
 pub mod event;
 pub mod id;
 pub mod lifecycle;

@@ -29,6 +29,8 @@ pub(super) struct Keep {
     pub(super) finished_ms: i64,
     /// What webhooks were sent, in milliseconds.
     pub(super) deliveries_ms: i64,
+    /// Who fetched a version, in milliseconds since the last time.
+    pub(super) downloads_ms: i64,
 }
 
 /// Jobs of one lane never wait for those of another.

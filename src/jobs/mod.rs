@@ -47,6 +47,10 @@ pub struct JobSettings {
     pub webhooks: Webhooks,
     /// How long delivered events and finished jobs are kept, in milliseconds.
     pub keep_finished_ms: i64,
+    /// Fetchers kept for one version.
+    pub downloads_per_version: u32,
+    /// How long a fetcher is kept, in milliseconds.
+    pub keep_downloads_ms: i64,
 }
 
 impl JobSettings {
@@ -61,7 +65,14 @@ impl JobSettings {
             backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
         };
         let keep_finished_ms = i64::from(jobs.keep_finished_days) * DAY_MS;
-        JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks, keep_finished_ms }
+        JobSettings {
+            workers: jobs.workers,
+            limits,
+            webhooks: config.webhooks,
+            keep_finished_ms,
+            downloads_per_version: config.downloads.per_version,
+            keep_downloads_ms: i64::from(config.downloads.keep_days) * DAY_MS,
+        }
     }
 
     /// A worker of `store`, until `stop` is cancelled.
@@ -71,7 +82,11 @@ impl JobSettings {
 
     fn tools(&self, store: &Arc<Store>, stop: CancellationToken) -> Tools {
         let sender = Arc::new(Sender::new(self.webhooks, self.limits.lease_ms));
-        let keep = Keep { finished_ms: self.keep_finished_ms, deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS };
+        let keep = Keep {
+            finished_ms: self.keep_finished_ms,
+            deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS,
+            downloads_ms: self.keep_downloads_ms,
+        };
         Tools { store: Arc::clone(store), sender, keep, stop }
     }
 }
@@ -84,6 +99,8 @@ impl Default for JobSettings {
             limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 },
             webhooks: Webhooks::default(),
             keep_finished_ms: 30 * DAY_MS,
+            downloads_per_version: 1_000,
+            keep_downloads_ms: 90 * DAY_MS,
         }
     }
 }
@@ -94,6 +111,7 @@ pub struct Jobs {
     housekeeping: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     store: Arc<Store>,
+    downloads_per_version: u32,
 }
 
 impl Jobs {
@@ -110,9 +128,10 @@ impl Jobs {
             tokio::spawn(prune::ensure(Arc::clone(&store), settings.limits.max_attempts, stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_downloads(Arc::clone(&store), settings.downloads_per_version, stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
         ];
-        Jobs { dispatcher, housekeeping, stop, store }
+        Jobs { dispatcher, housekeeping, stop, store, downloads_per_version: settings.downloads_per_version }
     }
 
     /// Ends everything in order: batches that were begun are finished, what was noted is written. Call it after the last
@@ -124,7 +143,7 @@ impl Jobs {
                 tracing::error!(%cause, "a background task ended badly");
             }
         }
-        housekeeping::flush(&self.store).await;
+        housekeeping::flush(&self.store, self.downloads_per_version).await;
     }
 }
 

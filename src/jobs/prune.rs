@@ -55,6 +55,7 @@ async fn round(tools: &Tools) -> Result<Time> {
     let store = &tools.store;
     let now = store.clock().now();
     prune_deliveries(store, now.plus_ms(-tools.keep.deliveries_ms)).await?;
+    prune_downloads(store, now.plus_ms(-tools.keep.downloads_ms)).await?;
     let until = now.plus_ms(-tools.keep.finished_ms);
     let mut total = 0;
     for _ in 0..PIECES {
@@ -85,6 +86,16 @@ async fn prune_deliveries(store: &Arc<Store>, before: Time) -> Result<()> {
     }
     if total > 0 {
         tracing::info!(rows = total, "old deliveries of webhooks were removed");
+    }
+    Ok(())
+}
+
+/// Forgets who fetched a version so long ago; what is left after some pieces is the next round's.
+async fn prune_downloads(store: &Arc<Store>, before: Time) -> Result<()> {
+    for _ in 0..PIECES {
+        if store.bookkeep(move |books| books.prune_downloads(before, PIECE)).await? < PIECE {
+            break;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod check;
 mod checkpoints;
 mod connection;
 mod deliveries;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod job_admin;
@@ -110,6 +111,7 @@ pub struct Store {
     readers: r2d2::Pool<pool::Readers>,
     writer: writer::Writer,
     notes: notes::Notes,
+    fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
@@ -150,6 +152,7 @@ impl Store {
             readers,
             writer,
             notes: notes::Notes::default(),
+            fetches: downloads::Fetches::default(),
             opened_at: clock.now(),
             clock,
             identity_generation,

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::downloads;
 use super::evaluations::NewEvaluation;
 use super::rows;
 use super::steps::evaluated;
@@ -100,6 +101,21 @@ impl Write<'_> {
         Ok(id)
     }
 
+    /// The event of a hold: for what was visible, with who fetched it.
+    pub(super) fn hold_created(
+        &self,
+        quarantine_id: QuarantineId,
+        version: &Version,
+        held_from: HeldFrom,
+        reasons: Vec<Reason>,
+    ) -> Result<Event> {
+        let fetched_by = match held_from {
+            HeldFrom::Published => Some(downloads::fetched_by(self.connection(), &version.id)?),
+            HeldFrom::Draft | HeldFrom::Publish | HeldFrom::Restore => None,
+        };
+        Ok(Event::HoldCreated { quarantine_id, version: versions::named(version), reasons, fetched_by })
+    }
+
     /// Holds a published version by hand.
     ///
     /// # Errors
@@ -114,7 +130,8 @@ impl Write<'_> {
         let reasons = vec![reason.clone()];
         let quarantine_id = self.open_hold(&version, HeldFrom::Published, &content, None, &reasons)?;
         let item = self.item(permit, &quarantine_id)?;
-        Ok(Done::new(item, Event::HoldCreated { quarantine_id, version: versions::named(&version), reasons }))
+        let held = self.hold_created(quarantine_id, &version, HeldFrom::Published, reasons)?;
+        Ok(Done::new(item, held))
     }
 
     /// Records a verdict that somebody asked for; one that quarantines holds a draft or a published version. `None` when
@@ -136,17 +153,19 @@ impl Write<'_> {
             State::Quarantined | State::Rejected | State::Tombstoned => None,
         };
         let evaluation_id = EvaluationId::new(self.uuid());
+        let mut hold = None;
         let held = match held_from.filter(|_| verdict.decision() == Decision::Quarantine) {
             Some(held_from) => {
                 self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
-                Some(self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), verdict.reasons())?)
+                let reasons = verdict.reasons().to_vec();
+                let id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                hold = Some(self.hold_created(id, &version, held_from, reasons)?);
+                Some(id)
             }
             None => None,
         };
         let new = NewEvaluation { verdict, repo: permit.repo_key(), reason, quarantine_id: held.as_ref() };
         self.add_evaluation_as(&evaluation_id, &new)?;
-        let hold =
-            held.map(|quarantine_id| Event::HoldCreated { quarantine_id, version: name.clone(), reasons: verdict.reasons().to_vec() });
         Ok(Done::new(Some(evaluation_id), evaluated(&name, verdict, evaluation_id, held)).and_all(hold))
     }
 

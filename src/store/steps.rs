@@ -152,7 +152,7 @@ impl Write<'_> {
                 let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
-                let hold = Event::HoldCreated { quarantine_id, version: name, reasons: reasons.clone() };
+                let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
                 let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
                 Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold))
             }
