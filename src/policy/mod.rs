@@ -16,6 +16,7 @@ mod evaluate;
 mod facts;
 mod fault;
 mod input;
+mod known;
 mod licenses;
 mod manifest;
 mod mentions;

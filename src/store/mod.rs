@@ -19,6 +19,7 @@ mod drafts;
 mod evaluations;
 mod job_admin;
 mod jobs;
+mod knowledge;
 mod marks;
 mod measure;
 mod migrate;
