@@ -100,6 +100,8 @@ section! {
         max_attempts: u32 = 5, 1..=100;
         /// Seconds before the second attempt; each further one waits twice as long, up to 32 times this.
         backoff_seconds: u32 = 30, 1..=86_400;
+        /// Versions that one sweep judges again in a second, at most.
+        reevaluations_per_second: u32 = 500, 1..=100_000;
         /// Days after which delivered events and finished jobs are removed; dead ones stay.
         keep_finished_days: u32 = 30, 1..=3_650;
     }

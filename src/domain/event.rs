@@ -343,7 +343,8 @@ impl Event {
     pub fn touches_queue(&self) -> bool {
         matches!(
             self,
-            Event::JobRetried { .. }
+            Event::PolicyEvaluated { .. }
+                | Event::JobRetried { .. }
                 | Event::JobsRetried { .. }
                 | Event::OutboxEventRetried { .. }
                 | Event::SearchRebuildRequested

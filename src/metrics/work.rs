@@ -60,12 +60,13 @@ struct ByMode {
 #[derive(Debug)]
 pub struct Gate {
     decisions: Family<Decided, Counter>,
+    reevaluations: Family<ByOutcome, Counter>,
     duration: Histogram,
 }
 
 impl Gate {
     pub(super) fn register(registry: &mut Registry) -> Gate {
-        let group = Gate { decisions: Family::default(), duration: quick() };
+        let group = Gate { decisions: Family::default(), reevaluations: Family::default(), duration: quick() };
         let failures = ["timeout", "error"].into_iter();
         let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
         for action in Action::ALL {
@@ -73,6 +74,10 @@ impl Gate {
                 drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
             }
         }
+        for outcome in ["unchanged", "recorded", "released", "held"] {
+            drop(group.reevaluations.get_or_create(&ByOutcome { outcome }));
+        }
+        registry.register("gate_reevaluations", "Versions judged again, by what became of them", group.reevaluations.clone());
         registry.register("gate_decisions", "What the policy gate decided, or that it failed closed", group.decisions.clone());
         registry.register_with_unit(
             "gate_evaluation_duration",
@@ -81,6 +86,11 @@ impl Gate {
             group.duration.clone(),
         );
         group
+    }
+
+    /// A version was judged again: `unchanged`, `recorded`, `released` or `held`.
+    pub fn reevaluated(&self, outcome: &'static str) {
+        self.reevaluations.get_or_create(&ByOutcome { outcome }).inc();
     }
 
     /// The gate has answered a question about `action`: a decision, `timeout` or `error`.

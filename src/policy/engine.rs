@@ -96,9 +96,12 @@ impl Engine for CedarEngine {
     }
 
     fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        let waivers_count = !verdict.waived().is_empty()
+            || policies.iter().flat_map(|(_, document)| document.all_mentions()).any(|mentions| mentions.has("context.waivers"));
+        let waiver_ends = candidate.waivers_end_at.filter(|end| waivers_count && *end > candidate.asked_at);
         let is_timed = policies.iter().any(|(_, document)| !document.timed().is_empty());
         if !is_timed {
-            return verdict;
+            return verdict.changing(waiver_ends);
         }
         let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
         let outlook = Outlook {
@@ -108,7 +111,8 @@ impl Engine for CedarEngine {
             clocks: Clocks::of(candidate),
             asked_at: candidate.asked_at,
         };
-        verdict.changing(scan::with_stack_for(depth, || outlook.next_change()))
+        let other_rules = scan::with_stack_for(depth, || outlook.next_change());
+        verdict.changing(other_rules.into_iter().chain(waiver_ends).min())
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {

@@ -138,6 +138,7 @@ pub(super) mod tests {
             asked_at: Time::from_unix_ms(1_700_000_000_000),
             waived_rules: Vec::new(),
             waived_denials: Vec::new(),
+            waivers_end_at: None,
             hint: None,
             publisher: "builder".to_owned(),
             known: Knowledge::default(),

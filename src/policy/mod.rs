@@ -8,6 +8,7 @@
 //! * an annotation: `rule.rs`; a reason to refuse a text: `document.rs` (meaning) or `scan.rs` (letters and nesting).
 //! * another language: implement `engine::Engine`; nothing outside this room names Cedar.
 
+mod asked;
 mod context;
 mod document;
 mod due;
@@ -25,6 +26,7 @@ mod scan;
 mod schema;
 mod verdict;
 
+pub use asked::Asked;
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};

@@ -166,6 +166,9 @@ impl Write<'_> {
         };
         let new = NewEvaluation { verdict, repo: permit.repo_key(), reason, quarantine_id: held.as_ref() };
         self.add_evaluation_as(&evaluation_id, &new)?;
+        if version.state == State::Published || held.is_some() {
+            self.schedule_next(&version.id, verdict)?;
+        }
         Ok(Done::new(Some(evaluation_id), evaluated(&name, verdict, evaluation_id, held)).and_all(hold))
     }
 
@@ -251,11 +254,16 @@ impl Write<'_> {
     }
 
     fn release(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
+        for reason in &item.reasons {
+            self.add_release_waiver(item, version, reason, comment)?;
+        }
+        self.end_hold(item, version, comment)
+    }
+
+    /// Ends a hold by releasing the version, without a waiver.
+    pub(super) fn end_hold(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
         let state = self.step(version, Step::Release, Some(item.held_from), None)?;
         self.resolve(item, QuarantineStatus::Released, comment)?;
-        for reason in &item.reasons {
-            self.add_release_waiver(item, version, &reason.waiver(), comment)?;
-        }
         let name = versions::named(version);
         let mut events = vec![Event::HoldReleased { quarantine_id: item.id, version: name.clone(), state }];
         if decide(state) == Sight::Open && item.held_from != HeldFrom::Published {
@@ -268,18 +276,18 @@ impl Write<'_> {
     }
 
     /// The waiver that a release writes: one rule, for exactly this content, without an end.
-    fn add_release_waiver(&self, item: &QuarantineItem, version: &Version, rule: &str, comment: Option<&str>) -> Result<()> {
+    fn add_release_waiver(&self, item: &QuarantineItem, version: &Version, reason: &Reason, comment: Option<&str>) -> Result<()> {
         let package = version.coordinates.package();
         self.connection()
             .prepare_cached(
                 "INSERT INTO waivers (waiver_id, repo_key, scope, package_type, namespace_key, name_key, version_id, content_digest, rule, covers,
                      reason, quarantine_id, created_at, created_by, needs_approval)
-                 VALUES (:waiver, :repo, 'content', :type, :namespace, :name, :version, :content, :rule, 'quarantine', :reason, :id, :now, :by, 0)",
+                 VALUES (:waiver, :repo, 'content', :type, :namespace, :name, :version, :content, :rule, :covers, :reason, :id, :now, :by, 0)",
             )?
             .execute(named_params! {
                 ":waiver": self.uuid().to_string(), ":repo": version.repo.as_str(), ":type": package.package_type().as_str(),
                 ":namespace": package.namespace_key(), ":name": package.name_key(), ":version": version.id.to_string(),
-                ":content": item.content_digest.to_string(), ":rule": rule, ":reason": comment.unwrap_or_default(), ":id": item.id.to_string(),
+                ":content": item.content_digest.to_string(), ":rule": reason.waiver(), ":covers": reason.decision.as_str(), ":reason": comment.unwrap_or_default(), ":id": item.id.to_string(),
                 ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
             })?;
         Ok(())
