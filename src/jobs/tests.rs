@@ -274,7 +274,7 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     let failed: i64 = world.raw().query_row("SELECT count(*) FROM audit WHERE action = 'auth.failed'", [], |row| row.get(0)).unwrap();
     assert_eq!(failed, 1);
     assert_eq!(world.store.find_token(&token).unwrap().unwrap().last_used_at, Some(world.clock.now()));
-    assert_eq!(Arc::strong_count(&world.store), 1, "a task outlived the end");
+    assert_eq!(Arc::strong_count(&world.registry), 1, "a task outlived the end");
 }
 
 #[tokio::test]

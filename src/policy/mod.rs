@@ -24,6 +24,7 @@ mod mentions;
 mod rule;
 mod scan;
 mod schema;
+mod totality;
 mod verdict;
 
 pub use asked::Asked;
@@ -43,5 +44,7 @@ mod document_tests;
 mod due_tests;
 #[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod property_tests;
