@@ -82,7 +82,7 @@ impl Gate {
                 drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
             }
         }
-        for outcome in ["unchanged", "recorded", "released", "held"] {
+        for outcome in ["unchanged", "recorded", "released", "held", "failed"] {
             drop(group.reevaluations.get_or_create(&ByOutcome { outcome }));
         }
         registry.register("gate_reevaluations", "Versions judged again, by what became of them", group.reevaluations.clone());
@@ -103,7 +103,7 @@ impl Gate {
         group
     }
 
-    /// A version was judged again: `unchanged`, `recorded`, `released` or `held`.
+    /// A version was judged again: `unchanged`, `recorded`, `released`, `held` or `failed`.
     pub fn reevaluated(&self, outcome: &'static str) {
         self.reevaluations.get_or_create(&ByOutcome { outcome }).inc();
     }

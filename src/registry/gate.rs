@@ -103,7 +103,11 @@ impl Gate {
         judged
     }
 
-    async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
+    /// The same without counting it as a decision: nobody waits for the answer.
+    ///
+    /// # Errors
+    /// As for [`Gate::judge`].
+    pub(super) async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
     where
         F: FnOnce() -> Result<Dossier> + Send + 'static,
     {

@@ -38,7 +38,10 @@ impl Registry {
             let Some(case) = hop::run(move || store.find_case(&id)).await? else { return Ok(None) };
             let case = Arc::new(case);
             let (store, known) = (Arc::clone(&self.store), Arc::clone(&case));
-            let judged = self.gate.judge(deadline, &case.named, self.again(&case), move || store.case_dossier(&known)).await;
+            let judged = self.gate.evaluate(deadline, &case.named, self.again(&case), move || store.case_dossier(&known)).await;
+            if judged.is_err() {
+                self.store.metrics().gate.reevaluated("failed");
+            }
             let verdict = self.recorded(&actor, &case.named, case.asked.action, judged).await?;
             let next_change = verdict.next_change();
             if case.is_settled_by(&verdict) {
