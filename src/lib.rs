@@ -12,6 +12,7 @@ pub mod error;
 pub mod formats;
 pub mod hop;
 pub mod http;
+pub mod inspect;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;

@@ -22,6 +22,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("logging", &["error", "config"]),
     ("domain", &["error"]),
     ("policy", &["error", "domain"]),
+    ("inspect", &["error", "domain"]),
     ("store", &["error", "clock", "hop", "config", "domain", "policy", "pulse", "metrics"]),
     ("blobs", &["error", "clock", "hop", "domain", "metrics"]),
     ("access", &["error", "clock", "hop", "config", "domain", "store"]),

@@ -11,6 +11,7 @@ pub mod advisory;
 pub mod candidate;
 pub mod contents;
 pub mod coordinates;
+pub mod dependency;
 pub mod digest;
 pub mod event;
 pub mod id;
