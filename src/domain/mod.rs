@@ -25,5 +25,6 @@ pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;
+pub mod waiver;
 pub mod webhook;
 pub mod words;
