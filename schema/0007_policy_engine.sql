@@ -1,12 +1,15 @@
 -- What the policy engine knows beside the catalogue: contents of packages, advisories, scanners' findings, waivers, reserved names,
 -- freezes, who fetched what, and how far a re-evaluation has come.
 
--- What the readers found in the package files of one content; derived, made again when the readers know more.
+-- What the readers found in the package files of one content; derived, made again when the readers know more. The same bytes under
+-- another name are another finding: they may be misnamed there, or of a type whose files are not read.
 CREATE TABLE content_reports (
-    content_digest TEXT PRIMARY KEY,
+    content_digest TEXT    NOT NULL,
+    purl           TEXT    NOT NULL,
     reader_version INTEGER NOT NULL,
     contents       TEXT    NOT NULL CHECK (json_valid(contents)),
-    created_at     INTEGER NOT NULL
+    created_at     INTEGER NOT NULL,
+    PRIMARY KEY (content_digest, purl)
 ) STRICT, WITHOUT ROWID;
 
 -- One revision of one advisory, by the digest of its canonical text. Visible once it is the head of its id.

@@ -72,6 +72,10 @@ section! {
         evaluation_timeout_ms: u64 = 250, 1..=60_000;
         /// Evaluations that run at once; fewer than half the threads for blocking work, so that slow ones leave room for the rest.
         concurrent_evaluations: usize = 8, 1..=24;
+        /// Milliseconds to read the package files of one version before it is judged; past them they count as unreadable.
+        inspection_timeout_ms: u64 = 20_000, 10..=600_000;
+        /// Versions whose package files are read at once.
+        concurrent_inspections: usize = 2, 1..=16;
     }
 }
 

@@ -8,6 +8,7 @@ mod clients;
 mod command_line;
 mod command_line_hostile;
 mod command_line_retries;
+mod contents;
 mod crash;
 mod crash_queue;
 mod degraded;

@@ -12,6 +12,7 @@ mod browse;
 mod evaluations;
 mod gate;
 mod health;
+mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
@@ -27,6 +28,7 @@ pub use browse::{Located, VersionSight};
 pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
+pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
@@ -57,14 +59,15 @@ pub struct Registry {
     store: Arc<Store>,
     blobs: Blobs,
     gate: Gate,
+    inspector: Inspector,
     upload_expire_ms: i64,
 }
 
 impl Registry {
-    /// The registry over a store and its blobs, judged by `gate`; open uploads live `upload_expire_ms`.
+    /// The registry over a store and its blobs, judged by `gate` once `inspector` has read them; open uploads live `upload_expire_ms`.
     #[must_use]
-    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, upload_expire_ms: i64) -> Registry {
-        Registry { store, blobs, gate, upload_expire_ms }
+    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, inspector: Inspector, upload_expire_ms: i64) -> Registry {
+        Registry { store, blobs, gate, inspector, upload_expire_ms }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials
