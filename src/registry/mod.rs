@@ -17,6 +17,7 @@ mod operations;
 mod policies;
 mod repos;
 mod search;
+mod slots;
 mod upload;
 mod webhooks;
 
