@@ -12,6 +12,7 @@ mod contents;
 mod crash;
 mod crash_queue;
 mod degraded;
+mod doctor;
 mod gate;
 mod leaks;
 mod lifecycle;

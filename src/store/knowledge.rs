@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::content_reports::{self, Reader};
 use super::{rows, versions};
+use crate::domain::canary;
 use crate::domain::candidate::{Knowledge, Previous};
 use crate::domain::lifecycle::State;
 use crate::domain::name::Coordinates;
@@ -20,6 +21,8 @@ pub(super) fn of(connection: &Connection, release: &Release, target: &Repo) -> R
     let mut known = Knowledge { contents, ..Knowledge::default() };
     known.previous = previous(connection, &release.version, target)?;
     known.has_built_distribution = has_built_distribution(connection, &release.version, target)?;
+    canary::advise(&release.version.coordinates, &mut known.advisories);
+    known.orders.extend(canary::order(&release.version.coordinates));
     Ok(known)
 }
 
