@@ -132,7 +132,7 @@ impl Registry {
     async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
         for _ in 0..ROUNDS {
             let (named, unread) = self.named(permit, id).await?;
-            let read = self.inspect(unread).await;
+            let read = self.inspect(permit.repo_key(), unread).await;
             self.recorded(permit, &named, action, read).await?;
             let (deadline, question) = (self.gate.deadline(), self.question(permit, permit.roles(), action, hint));
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
@@ -164,7 +164,7 @@ impl Registry {
                 Ok((named, store.review(&asked)?.dossier(&id, &into)?.unread()))
             })
             .await?;
-            let read = self.inspect(unread).await;
+            let read = self.inspect(target.repo_key(), unread).await;
             self.recorded(target, &named, Action::Promote, read).await?;
             let deadline = self.gate.deadline();
             let question = self.question(target, target.roles(), Action::Promote, None);

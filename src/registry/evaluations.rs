@@ -64,7 +64,7 @@ impl Registry {
             let into = repo.clone();
             let seen = hop::run(move || store.review(&asked)?.dossier(&id, &into).map(|dossier| (dossier.named(), dossier.unread())));
             let (named, unread) = seen.await?;
-            let read = self.inspect(unread).await;
+            let read = self.inspect(permit.repo_key(), unread).await;
             self.recorded(permit, &named, action, read).await?;
             let deadline = self.gate.deadline();
             let question = self.question(permit, permit.roles(), action, hint);

@@ -1,14 +1,12 @@
 //! Reading package files before they are judged. Invariant: a version with files that are read is never judged without a report of
 //! them; a few are read at once, each within its own limit of time, which is not the gate's.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
 use super::Registry;
 use super::admission::too_restless;
+use super::slots::Slots;
 use crate::clock::Stopwatch;
 use crate::domain::contents::Contents;
+use crate::domain::name::RepoKey;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::inspect::{self, Limits};
@@ -19,14 +17,14 @@ use crate::store::{Dossier, Unread};
 pub struct InspectionLimits {
     /// Milliseconds for the files of one version; past them they are `too_slow`.
     pub timeout_ms: u64,
-    /// Versions read at once.
+    /// Versions read at once; where there are several places, one repo leaves one of them to the others.
     pub concurrent: usize,
 }
 
 /// The readers and their slots.
 #[derive(Debug)]
 pub struct Inspector {
-    slots: Arc<Semaphore>,
+    slots: Slots,
     timeout_ms: u64,
 }
 
@@ -34,24 +32,23 @@ impl Inspector {
     /// Readers within these limits.
     #[must_use]
     pub fn new(limits: InspectionLimits) -> Inspector {
-        Inspector { slots: Arc::new(Semaphore::new(limits.concurrent.max(1))), timeout_ms: limits.timeout_ms }
+        Inspector { slots: Slots::new(limits.concurrent, limits.concurrent.saturating_sub(1)), timeout_ms: limits.timeout_ms }
     }
 }
 
 impl Registry {
-    /// Reads what was not read yet and keeps what was found.
+    /// Reads what was not read yet of a version that wants to enter `repo`, and keeps what was found.
     ///
     /// # Errors
     /// `policy_error` when bytes are missing or cannot be read from disk: what is not known is not let in.
-    pub(super) async fn inspect(&self, unread: Option<Unread>) -> Result<()> {
+    pub(super) async fn inspect(&self, repo: &RepoKey, unread: Option<Unread>) -> Result<()> {
         let Some(unread) = unread.filter(is_due) else { return Ok(()) };
-        let contents = self.read(unread.clone()).await?;
+        let contents = self.read(repo, unread.clone()).await?;
         self.store.bookkeep(move |books| books.keep_contents(&unread, &contents)).await
     }
 
-    async fn read(&self, unread: Unread) -> Result<Contents> {
-        let waiting = Arc::clone(&self.inspector.slots).acquire_owned();
-        let slot = waiting.await.map_err(|cause| Error::internal("waiting for a slot to read package files", cause))?;
+    async fn read(&self, repo: &RepoKey, unread: Unread) -> Result<Contents> {
+        let slot = self.inspector.slots.acquire(Some(repo)).await?;
         let (vault, timeout_ms) = (self.blobs.vault(), self.inspector.timeout_ms);
         let found = hop::run(move || {
             // The slot is given back when the reading ends, also when nobody waits for it any more.
