@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use artifortress::clock::FixedClock;
 use artifortress::domain::access::Role;
+use artifortress::domain::advisory::ScanStatus;
 use artifortress::domain::candidate::{Action, Decision, DecisionSource};
 use artifortress::domain::lifecycle::{HeldFrom, State, Step};
 use artifortress::domain::outbox::OutboxKind;
@@ -14,6 +15,7 @@ use artifortress::domain::quarantine::{Ballot, QuarantineStatus};
 use artifortress::domain::repo::RepoKind;
 use artifortress::domain::time::Time;
 use artifortress::domain::version::Protection;
+use artifortress::domain::waiver::{FiringPart, WaiverScope};
 use artifortress::domain::webhook::DeliveryOutcome;
 use artifortress::error::Result;
 use artifortress::store::{Expectation, JobKind, JobState, OutboxState, Store, StoreOptions, UploadState};
@@ -82,6 +84,11 @@ fn enums() -> BTreeMap<&'static str, Vec<String>> {
         ("outbox.kind", texts(OutboxKind::ALL)),
         ("outbox.state", texts(OutboxState::ALL)),
         ("deliveries.outcome", texts(DeliveryOutcome::ALL)),
+        ("scan_findings.status", texts(ScanStatus::ALL)),
+        ("waivers.scope", texts(WaiverScope::ALL)),
+        ("waivers.covers", Decision::ALL.iter().filter(|decision| **decision > Decision::Allow).map(ToString::to_string).collect()),
+        ("rule_firings.part", texts(FiringPart::ALL)),
+        ("rule_firings.decision", Decision::ALL.iter().filter(|decision| **decision > Decision::Allow).map(ToString::to_string).collect()),
         ("jobs.kind", texts(JobKind::ALL)),
         ("jobs.expectation", texts(Expectation::ALL)),
         ("jobs.state", texts(JobState::ALL)),
@@ -252,10 +259,10 @@ fn a_sealed_version_keeps_its_identity_and_its_content_digest() {
 
 /// Tables whose rows are written once, each with a row and a change of it.
 const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
-    ("policies", "INSERT INTO policies VALUES ('', 1, 'd', 't', 1, 'ann')", "UPDATE policies SET text = 'u'"),
+    ("policies", "INSERT INTO policies VALUES ('', 1, 'd', 't', 1, 'ann', NULL)", "UPDATE policies SET text = 'u'"),
     (
         "evaluations",
-        "INSERT INTO evaluations VALUES ('e', 'main', 'v', 'publish', 'allow', 'policy', '[]', '[]', '[]', '', 'x', 'd', 0, 0, 'd', '{}', 'c', 1, 'ann', NULL)",
+        "INSERT INTO evaluations VALUES ('e', 'main', 'v', 'publish', 'allow', 'policy', '[]', '[]', '[]', '', 'x', 'd', 0, 0, 'd', '{}', 'c', 1, 'ann', NULL, NULL)",
         "UPDATE evaluations SET decision = 'deny'",
     ),
     (
@@ -268,7 +275,12 @@ const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
         "INSERT INTO quarantine_votes VALUES ('q', 'bob', 'release', NULL, 1)",
         "UPDATE quarantine_votes SET ballot = 'reject'",
     ),
-    ("waivers", "INSERT INTO waivers VALUES ('v', 'c', 'rule', 'q', 1)", "UPDATE waivers SET rule = 'other'"),
+    (
+        "waivers",
+        "INSERT INTO waivers VALUES ('w', 'main', 'content', 'npm', '', 'demo', 'v', 'c', NULL, 'rule', 'quarantine', '', 'q', 1, 'ann', NULL, 0,
+             NULL, NULL, NULL, NULL)",
+        "UPDATE waivers SET rule = 'other'",
+    ),
     (
         "audit",
         "INSERT INTO audit VALUES (1, 'a', 1, 'ann', NULL, 'x', 'y', 'z', NULL, '{}', zeroblob(32))",
@@ -288,6 +300,9 @@ fn what_is_written_once_cannot_be_changed_or_deleted() {
     }
 }
 
+/// Tables that tell of a version what is no part of it: what scanners say, who fetched it.
+const BESIDE: [&str; 2] = ["scan_findings", "downloads"];
+
 #[test]
 fn every_table_about_a_version_is_sealed_or_written_once() {
     let connection = database();
@@ -298,8 +313,13 @@ fn every_table_about_a_version_is_sealed_or_written_once() {
         )
         .unwrap();
     let tables: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let known: BTreeSet<&str> =
-        PARTS.iter().map(|(table, _)| *table).chain(WRITTEN_ONCE.iter().map(|(table, ..)| *table)).chain(["versions"]).collect();
+    let known: BTreeSet<&str> = PARTS
+        .iter()
+        .map(|(table, _)| *table)
+        .chain(WRITTEN_ONCE.iter().map(|(table, ..)| *table))
+        .chain(BESIDE)
+        .chain(["versions"])
+        .collect();
     for table in tables {
         assert!(known.contains(table.as_str()), "{table} holds something of a version and no test says that it is sealed");
     }

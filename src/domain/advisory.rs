@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::lifecycle::text_enum;
+use crate::error::{Error, Result};
 
-/// A severity in tenths of a CVSS base score: 0 to 100.
+/// A CVSS base score from 0.0 to 10.0; its text has one decimal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Severity(u8);
 
 impl Severity {
@@ -70,6 +72,34 @@ pub struct AdvisoryFindings {
     pub is_fix_available: bool,
 }
 
+impl From<Severity> for String {
+    fn from(severity: Severity) -> String {
+        severity.to_string()
+    }
+}
+
+impl TryFrom<String> for Severity {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Severity> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Severity {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Severity> {
+        let digits = |part: &str| part.parse::<u8>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
+        let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+        let tenths = digits(whole).zip(digits(tenth).filter(|_| tenth.len() == 1)).and_then(|(whole, tenth)| {
+            let tenths = whole.checked_mul(10)?.checked_add(tenth)?;
+            (tenths <= 100).then_some(tenths)
+        });
+        tenths.map(Severity).ok_or_else(|| Error::bad_request("a severity is a CVSS base score from 0.0 to 10.0, such as 7.5"))
+    }
+}
+
 text_enum! {
     /// How an external scanner ended.
     ScanStatus "scan status" {
@@ -108,5 +138,17 @@ mod tests {
         assert_eq!(words, ["none", "low", "low", "medium", "medium", "high", "high", "critical", "critical", "critical"]);
         assert_eq!(Severity::from_tenths(98).to_string(), "9.8");
         assert_eq!(Severity::from_tenths(255).to_string(), "10.0");
+    }
+
+    #[test]
+    fn a_severity_reads_back_as_it_is_written_and_nothing_else_is_one() {
+        for tenths in 0..=100 {
+            let severity = Severity::from_tenths(tenths);
+            assert_eq!(severity.to_string().parse::<Severity>().unwrap(), severity);
+        }
+        assert_eq!("7".parse::<Severity>().unwrap().tenths(), 70);
+        for wrong in ["", "10.1", "-1", "+1", "7.55", "7.", ".5", "1e1", "100", "high"] {
+            assert!(wrong.parse::<Severity>().is_err(), "{wrong}");
+        }
     }
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::access::Roles;
+use super::advisory::{AdvisoryFindings, ScanFinding};
+use super::contents::Contents;
 use super::digest::Digest;
-use super::id::VersionId;
+use super::id::{TokenId, VersionId};
 use super::lifecycle::text_enum;
 use super::name::{Coordinates, RepoKey, Subject};
 use super::repo::RepoKind;
@@ -91,6 +93,9 @@ impl Reason {
         let (rule, message) = match (self.rule.as_str(), self.decision) {
             ("manual", _) => ("manual", "a reviewer holds it"),
             ("hint", _) => ("hint", "a scanner's finding holds it"),
+            (orders::RESERVED, _) => (orders::RESERVED, "the name is reserved"),
+            (orders::FREEZE, _) => (orders::FREEZE, "new versions are frozen"),
+            (orders::CANARY, _) => (orders::CANARY, "it is the package that proves the gate"),
             (_, Decision::Deny) => ("policy", "the policy forbids it"),
             (_, Decision::Quarantine | Decision::Allow) => ("policy", "the policy holds it for review"),
         };
@@ -130,6 +135,10 @@ pub struct Candidate {
     pub subject: Subject,
     /// The asker's roles on the repo.
     pub roles: Roles,
+    /// The token the asker used; `None` for the server itself.
+    pub token_id: Option<TokenId>,
+    /// Whether the repo may be read without credentials.
+    pub anonymous_read: bool,
     /// The version in question; for a promotion, the source version.
     pub version_id: VersionId,
     /// Which package and version.
@@ -148,8 +157,56 @@ pub struct Candidate {
     pub asked_at: Time,
     /// What a reviewer waived for exactly this content, as [`waiver_of`] files it.
     pub waived_rules: Vec<String>,
+    /// Rules that deny and are waived, as [`waiver_of`] files them.
+    pub waived_denials: Vec<String>,
     /// An external scanner's verdict; it can only tighten.
     pub hint: Option<Decision>,
+    /// Who published it: the subject here, or whom the upstream names.
+    pub publisher: String,
+    /// What is known beside the version itself.
+    pub known: Knowledge,
+}
+
+/// What is known of a version beside itself, at the moment the question is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    /// What was found in its package files; `None` when nobody looked.
+    pub contents: Option<Contents>,
+    /// The newest version of the package that was visible before it.
+    pub previous: Option<Previous>,
+    /// Whether the same release has a visible distribution that needs no building.
+    pub has_built_distribution: bool,
+    /// What advisories say.
+    pub advisories: AdvisoryFindings,
+    /// What external scanners say, one word each.
+    pub scans: Vec<ScanFinding>,
+    /// What the server itself orders, whatever the policies say: reserved names, freezes, the canary.
+    pub orders: Vec<Reason>,
+}
+
+/// The newest version of a package that was visible before the one in question.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    /// Its version, as published.
+    pub version: String,
+    /// Who published it.
+    pub publisher: String,
+    /// The sizes of its files together, in bytes.
+    pub total_bytes: u64,
+    /// Its manifest.
+    pub manifest: Option<Manifest>,
+    /// What was found in its package files.
+    pub contents: Option<Contents>,
+}
+
+/// Ids under which the server itself gives reasons; a rule's `@id` cannot have the colon.
+pub mod orders {
+    /// The name is kept for others.
+    pub const RESERVED: &str = "server:reserved";
+    /// Everything first seen after some moment is held.
+    pub const FREEZE: &str = "server:freeze";
+    /// The package that proves the gate.
+    pub const CANARY: &str = "server:canary";
 }
 
 impl Candidate {

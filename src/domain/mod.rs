@@ -24,5 +24,6 @@ pub mod roles;
 pub mod time;
 pub mod version;
 pub mod visibility;
+pub mod waiver;
 pub mod webhook;
 pub mod words;

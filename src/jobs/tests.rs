@@ -98,8 +98,14 @@ impl World {
 
     pub(super) async fn admit(&self, id: VersionId, action: Action) {
         let dossier = self.store.author(&self.permit).unwrap().dossier(&id).unwrap();
-        let question =
-            Question { action, subject: "alice".parse().unwrap(), roles: self.permit.roles(), asked_at: self.clock.now(), hint: None };
+        let question = Question {
+            action,
+            subject: "alice".parse().unwrap(),
+            roles: self.permit.roles(),
+            token_id: None,
+            asked_at: self.clock.now(),
+            hint: None,
+        };
         let verdict = engine().evaluate(&[], &dossier.into_candidate(question)).unwrap();
         let permit = self.permit.clone();
         let admission = self.store.write(&self.permit, move |tx| tx.admit(&permit, &verdict)).await.unwrap();

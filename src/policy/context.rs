@@ -9,6 +9,9 @@ use super::facts::{Facts, FileFacts, PackageFacts};
 use super::input::Input;
 use super::licenses::LicenseFacts;
 use super::manifest::ManifestFacts;
+use crate::domain::advisory::Severity;
+
+mod known;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 type Built = Result<RestrictedExpression, Cause>;
@@ -60,6 +63,21 @@ fn context(facts: &Facts) -> Result<Context, Cause> {
         first_seen_age_days,
         origin,
         hosted,
+        published_at,
+        first_seen_at,
+        requires_added,
+        requires_removed,
+        actor,
+        repo,
+        contents,
+        scripts,
+        previous,
+        publisher,
+        advisories,
+        findings,
+        waivers,
+        reserved,
+        frozen,
     } = facts;
     let pairs = [
         ("package", self::package(package)?),
@@ -76,6 +94,21 @@ fn context(facts: &Facts) -> Result<Context, Cause> {
         ("firstSeenAgeDays", long(*first_seen_age_days)),
         ("origin", text(origin)),
         ("hosted", flag(*hosted)),
+        ("publishedAt", moment(published_at)),
+        ("firstSeenAt", moment(first_seen_at)),
+        ("requiresAdded", set(requires_added)),
+        ("requiresRemoved", set(requires_removed)),
+        ("actor", known::actor(actor)?),
+        ("repo", known::repo(repo)?),
+        ("contents", known::contents(contents)?),
+        ("scripts", known::scripts(scripts)?),
+        ("previous", known::previous(previous)?),
+        ("publisher", known::publisher(publisher)?),
+        ("advisories", known::advisories(advisories)?),
+        ("findings", known::findings(findings)?),
+        ("waivers", set(waivers)),
+        ("reserved", flag(*reserved)),
+        ("frozen", flag(*frozen)),
     ];
     Ok(Context::from_pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)))?)
 }
@@ -110,7 +143,7 @@ fn files(facts: &FileFacts) -> Built {
 }
 
 fn licenses(facts: &LicenseFacts) -> Built {
-    let LicenseFacts { declared, expression, ids, osi_approved, copyleft, unknown } = facts;
+    let LicenseFacts { declared, expression, ids, osi_approved, copyleft, unknown, none } = facts;
     record([
         ("declared", flag(*declared)),
         ("expression", text(expression)),
@@ -118,6 +151,7 @@ fn licenses(facts: &LicenseFacts) -> Built {
         ("osiApproved", flag(*osi_approved)),
         ("copyleft", flag(*copyleft)),
         ("unknown", flag(*unknown)),
+        ("none", flag(*none)),
     ])
 }
 
@@ -145,6 +179,15 @@ fn long(value: i64) -> RestrictedExpression {
 
 fn flag(value: bool) -> RestrictedExpression {
     RestrictedExpression::new_bool(value)
+}
+
+/// A moment as RFC 3339; an empty one, of an input recorded before there were such facts, is 1970.
+fn moment(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_datetime(if text.is_empty() { "1970-01-01" } else { text })
+}
+
+fn score(severity: Severity) -> RestrictedExpression {
+    RestrictedExpression::new_decimal(severity.to_string())
 }
 
 fn set(values: &BTreeSet<String>) -> RestrictedExpression {

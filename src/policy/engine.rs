@@ -63,9 +63,13 @@ impl CedarEngine {
 
     fn outcome(&self, input: &Input, policies: &[PolicyInForce]) -> Result<Outcome> {
         let asked = self.names.ask(input, None).map_err(|cause| failure(&input.context.package.purl, cause))?;
-        let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
-        scan::with_stack_for(depth, || decide(input, &asked, policies))
+        decide(input, &asked, policies)
     }
+}
+
+/// Runs `work` where there is stack for the deepest of these policies.
+fn with_stack<T>(policies: &[PolicyInForce], work: impl FnOnce() -> T) -> T {
+    scan::with_stack_for(policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0), work)
 }
 
 impl Engine for CedarEngine {
@@ -78,15 +82,19 @@ impl Engine for CedarEngine {
     }
 
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
-        let input = Input::of(candidate);
-        let text = input.write().map_err(|cause| failure(&input.context.package.purl, cause))?;
-        let outcome = self.outcome(&input, policies)?;
-        Ok(Verdict::new(candidate, &input, text, outcome, (policy_digest(policies), &self.version)))
+        with_stack(policies, || {
+            let input = Input::of(candidate);
+            let text = input.write().map_err(|cause| failure(&input.context.package.purl, cause))?;
+            let outcome = self.outcome(&input, policies)?;
+            Ok(Verdict::new(candidate, &input, text, outcome, (policy_digest(policies), &self.version)))
+        })
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
-        let input = Input::read(input).map_err(|cause| failure("the stored input, which cannot be read", cause))?;
-        self.outcome(&input, policies)
+        with_stack(policies, || {
+            let input = Input::read(input).map_err(|cause| failure("the stored input, which cannot be read", cause))?;
+            self.outcome(&input, policies)
+        })
     }
 }
 

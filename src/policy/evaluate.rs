@@ -32,7 +32,7 @@ enum Part {
     Waived,
 }
 
-/// Orders reasons: strictest first, then the instance's, the repo's and the hint, then by rule.
+/// Orders reasons: strictest first, then the server's own, the instance's and the repo's, then by rule.
 type Key = (std::cmp::Reverse<Decision>, Option<PolicyLevel>, String);
 
 /// Evaluates all policies and joins what they say.
@@ -54,6 +54,11 @@ pub(super) fn decide(input: &Input, asked: &(Request, Entities), policies: &[Pol
             );
         }
     }
+    for order in &input.orders {
+        let is_waived = order.decision == Decision::Quarantine && input.waived_rules.contains(&order.waiver());
+        let list = if is_waived { &mut waived } else { &mut counts };
+        list.insert((std::cmp::Reverse(order.decision), None, order.rule.clone()), order.clone());
+    }
     let ordered = |list: BTreeMap<Key, Reason>| list.into_values().collect::<Vec<Reason>>();
     let mut outcome = Outcome {
         decision: Decision::Allow,
@@ -71,11 +76,13 @@ pub(super) fn decide(input: &Input, asked: &(Request, Entities), policies: &[Pol
 }
 
 fn part_of(level: PolicyLevel, rule: &Rule, input: &Input) -> Part {
+    let waiver = waiver_of(Some(level), &rule.id);
+    // A waiver of a rule that holds does not cover the same rule once it denies.
+    let is_waived =
+        input.waived_denials.contains(&waiver) || (rule.decision == Decision::Quarantine && input.waived_rules.contains(&waiver));
     match rule.mode {
         Mode::Observe => Part::Observed,
-        Mode::Enforce if rule.decision == Decision::Quarantine && input.waived_rules.contains(&waiver_of(Some(level), &rule.id)) => {
-            Part::Waived
-        }
+        Mode::Enforce if is_waived => Part::Waived,
         Mode::Enforce => Part::Counts,
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::known::{
+    ActorFacts, AdvisoryFacts, ContentFacts, FindingFacts, PreviousFacts, PublisherFacts, RepoFacts, ScriptFacts, is_frozen, is_reserved,
+};
 use super::licenses::LicenseFacts;
 use super::manifest::{self, ManifestFacts, Requires};
 use crate::domain::candidate::Candidate;
@@ -37,6 +40,36 @@ pub(super) struct Facts {
     pub first_seen_age_days: i64,
     pub origin: String,
     pub hosted: bool,
+    #[serde(default)]
+    pub published_at: String,
+    #[serde(default)]
+    pub first_seen_at: String,
+    #[serde(default)]
+    pub requires_added: BTreeSet<String>,
+    #[serde(default)]
+    pub requires_removed: BTreeSet<String>,
+    #[serde(default)]
+    pub actor: ActorFacts,
+    #[serde(default)]
+    pub repo: RepoFacts,
+    #[serde(default)]
+    pub contents: ContentFacts,
+    #[serde(default)]
+    pub scripts: ScriptFacts,
+    #[serde(default)]
+    pub previous: PreviousFacts,
+    #[serde(default)]
+    pub publisher: PublisherFacts,
+    #[serde(default)]
+    pub advisories: AdvisoryFacts,
+    #[serde(default)]
+    pub findings: FindingFacts,
+    #[serde(default)]
+    pub waivers: BTreeSet<String>,
+    #[serde(default)]
+    pub reserved: bool,
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 /// Which package and version.
@@ -71,16 +104,27 @@ pub(super) struct FileFacts {
 impl Facts {
     /// Gathers the facts of one candidate at the moment it is asked about.
     pub(super) fn of(candidate: &Candidate) -> Facts {
-        let (licenses, manifest, requires) = manifest::read(candidate.coordinates.package().package_type(), candidate.manifest.as_ref());
+        let package_type = candidate.coordinates.package().package_type();
+        let (licenses, manifest, requires) = manifest::read(package_type, candidate.manifest.as_ref(), candidate.known.contents.as_ref());
         let Requires { names, count, complete } = requires;
+        let before = candidate.known.previous.as_ref();
+        let before = before.map(|previous| manifest::read(package_type, previous.manifest.as_ref(), previous.contents.as_ref()).2.names);
+        let without = |all: &BTreeSet<String>, known: &BTreeSet<String>| all.difference(known).cloned().collect::<BTreeSet<String>>();
+        let requires_added = before.as_ref().map(|before| without(&names, before)).unwrap_or_default();
+        let requires_removed = before.as_ref().map(|before| without(before, &names)).unwrap_or_default();
+        let files = file_facts(&candidate.files);
         let born = candidate.published_upstream_at.unwrap_or(candidate.first_seen_at);
         let age_seconds = candidate.asked_at.seconds_since(born);
         let first_seen_age_seconds = candidate.asked_at.seconds_since(candidate.first_seen_at);
         Facts {
             package: package_facts(&candidate.coordinates),
-            files: file_facts(&candidate.files),
+            previous: PreviousFacts::of(candidate, files.total_bytes),
+            files,
             licenses,
+            scripts: ScriptFacts::of(candidate, manifest.install_scripts),
             manifest,
+            requires_added,
+            requires_removed,
             requires: names,
             requires_count: long(count),
             requires_complete: complete,
@@ -91,6 +135,17 @@ impl Facts {
             first_seen_age_days: first_seen_age_seconds / SECONDS_PER_DAY,
             origin: candidate.upstream.clone().unwrap_or_else(|| "hosted".to_owned()),
             hosted: candidate.upstream.is_none(),
+            published_at: born.to_string(),
+            first_seen_at: candidate.first_seen_at.to_string(),
+            actor: ActorFacts::of(candidate),
+            repo: RepoFacts::of(candidate),
+            contents: ContentFacts::of(candidate.known.contents.as_ref()),
+            publisher: PublisherFacts::of(candidate),
+            advisories: AdvisoryFacts::of(&candidate.known.advisories),
+            findings: FindingFacts::of(&candidate.known.scans),
+            waivers: candidate.waived_rules.iter().chain(&candidate.waived_denials).cloned().collect(),
+            reserved: is_reserved(candidate),
+            frozen: is_frozen(candidate),
         }
     }
 }

@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use crate::domain::access::Role;
-use crate::domain::candidate::{Action, Candidate, Decision};
+use crate::domain::candidate::{Action, Candidate, Decision, Reason};
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
 use crate::domain::name::RepoKey;
 use crate::domain::repo::RepoKind;
 
 /// Raised whenever a fact is added, removed or gets another meaning.
-pub(super) const INPUT_VERSION: u32 = 1;
+pub(super) const INPUT_VERSION: u32 = 2;
+/// The oldest that is still read: since then facts were only added, so that what an older policy could ask is there.
+const OLDEST_INPUT_VERSION: u32 = 1;
 
 /// Everything the decision depends on, and what names the thing decided about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,12 @@ pub(super) struct Input {
     pub asked_at: String,
     pub hint: Option<Decision>,
     pub waived_rules: BTreeSet<String>,
+    #[serde(default)]
+    pub waived_denials: BTreeSet<String>,
+    #[serde(default)]
+    pub orders: Vec<Reason>,
+    #[serde(default)]
+    pub advisories_digest: Option<Digest>,
     pub context: Facts,
 }
 
@@ -49,6 +57,9 @@ impl Input {
             asked_at: candidate.asked_at.to_string(),
             hint: candidate.hint,
             waived_rules: candidate.waived_rules.iter().cloned().collect(),
+            waived_denials: candidate.waived_denials.iter().cloned().collect(),
+            orders: orders(candidate),
+            advisories_digest: candidate.known.advisories.snapshot,
             context: Facts::of(candidate),
         }
     }
@@ -66,17 +77,27 @@ impl Input {
             input_version: u32,
         }
         let Version { input_version } = serde_json::from_str(text)?;
-        if input_version != INPUT_VERSION {
-            return Err(format!("it was recorded with input version {input_version}; this engine reads {INPUT_VERSION}").into());
+        if !(OLDEST_INPUT_VERSION..=INPUT_VERSION).contains(&input_version) {
+            let known = format!("this engine reads {OLDEST_INPUT_VERSION} to {INPUT_VERSION}");
+            return Err(format!("it was recorded with input version {input_version}; {known}").into());
         }
         Ok(serde_json::from_str(text)?)
     }
+}
+
+/// The server's orders in one order, each once.
+fn orders(candidate: &Candidate) -> Vec<Reason> {
+    let mut orders = candidate.known.orders.clone();
+    orders.sort_by(|a, b| (&a.rule, &a.message).cmp(&(&b.rule, &b.message)));
+    orders.dedup();
+    orders
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::domain::access::Roles;
+    use crate::domain::candidate::Knowledge;
     use crate::domain::name::{Coordinates, PackageName};
     use crate::domain::time::Time;
     use crate::domain::version::{File, Manifest};
@@ -99,6 +120,8 @@ pub(super) mod tests {
             repo_kind: RepoKind::Local,
             subject: "builder".parse().unwrap(),
             roles: Roles::of(Role::Write),
+            token_id: None,
+            anonymous_read: false,
             version_id,
             coordinates: Coordinates::new(package, version).unwrap(),
             upstream: None,
@@ -108,7 +131,10 @@ pub(super) mod tests {
             published_upstream_at: None,
             asked_at: Time::from_unix_ms(1_700_000_000_000),
             waived_rules: Vec::new(),
+            waived_denials: Vec::new(),
             hint: None,
+            publisher: "builder".to_owned(),
+            known: Knowledge::default(),
         }
     }
 
@@ -133,7 +159,7 @@ pub(super) mod tests {
     #[test]
     fn an_input_of_another_version_or_with_a_strange_member_is_refused() {
         let text = Input::of(&candidate("npm", "demo", "1.0.0")).write().unwrap();
-        assert!(Input::read(&text.replace("\"inputVersion\":1", "\"inputVersion\":2")).is_err());
+        assert!(Input::read(&text.replace("\"inputVersion\":2", "\"inputVersion\":3")).is_err());
         assert!(Input::read(&text.replace("\"hint\":null", "\"hint\":null,\"more\":1")).is_err());
         assert!(Input::read(&text.replace("\"ageDays\":0", "\"ageDays\":\"0\"")).is_err());
         assert!(Input::read("").is_err());

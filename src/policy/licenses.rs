@@ -19,6 +19,9 @@ const MODE: ParseMode = ParseMode {
     allow_unknown: false,
 };
 
+/// How a package says that nobody was given a licence: SPDX's word and npm's.
+const NONE: &[&str] = &["NONE", "UNLICENSED"];
+
 /// The trove classifiers that stand for one SPDX licence (last segment, identifier).
 const CLASSIFIERS: &[(&str, &str)] = &[
     ("Apache Software License", "Apache-2.0"),
@@ -60,6 +63,13 @@ pub(super) struct Declaration {
     pub classifiers: Vec<String>,
 }
 
+impl Declaration {
+    /// Whether nothing is said at all.
+    pub(super) fn is_silent(&self) -> bool {
+        self.terms.is_empty() && !self.classifiers.iter().any(|classifier| classifier.starts_with("License ::"))
+    }
+}
+
 /// The licence as the rules see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -70,6 +80,8 @@ pub(super) struct LicenseFacts {
     pub osi_approved: bool,
     pub copyleft: bool,
     pub unknown: bool,
+    #[serde(default)]
+    pub none: bool,
 }
 
 impl LicenseFacts {
@@ -99,6 +111,7 @@ impl LicenseFacts {
 
     fn add(&mut self, term: &str) {
         self.declared = true;
+        self.none |= NONE.iter().any(|none| none.eq_ignore_ascii_case(term));
         let (text, expression) = match parse(term) {
             Some((text, expression)) => (text, Some(expression)),
             None => (shorten(term), None),

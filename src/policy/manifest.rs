@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::facts::long;
 use super::licenses::{Declaration, LicenseFacts};
+use crate::domain::contents::{ContentFormat, Contents};
 use crate::domain::name::{PackageName, PackageType};
 use crate::domain::version::Manifest;
 
@@ -51,12 +52,28 @@ pub(super) struct Requires {
     pub complete: bool,
 }
 
-/// Reads the manifest of a package of this type; without one, everything is unknown.
-pub(super) fn read(package_type: &PackageType, manifest: Option<&Manifest>) -> (LicenseFacts, ManifestFacts, Requires) {
+/// Reads the manifest of a package of this type and joins it with what its package files say: their licence counts before the
+/// manifest's, and the dependencies of both are all declared. Without any of them, everything is unknown.
+pub(super) fn read(
+    package_type: &PackageType,
+    manifest: Option<&Manifest>,
+    contents: Option<&Contents>,
+) -> (LicenseFacts, ManifestFacts, Requires) {
     let mut requires = Requires { names: BTreeSet::new(), count: 0, complete: true };
-    let Some(manifest) = manifest else {
-        return (LicenseFacts::of(&Declaration::default()), ManifestFacts::default(), requires);
+    let (declared, facts) = match manifest {
+        Some(manifest) => read_manifest(package_type, manifest, &mut requires),
+        None => (Declaration::default(), ManifestFacts::default()),
     };
+    let Some(contents) = contents.filter(|contents| contents.format != ContentFormat::None) else {
+        return (LicenseFacts::of(&declared), facts, requires);
+    };
+    requires.join(contents);
+    let inside = Declaration { terms: contents.license_terms.clone(), classifiers: contents.classifiers.clone() };
+    let declared = if inside.is_silent() { declared } else { inside };
+    (LicenseFacts::of(&declared), facts, requires)
+}
+
+fn read_manifest(package_type: &PackageType, manifest: &Manifest, requires: &mut Requires) -> (Declaration, ManifestFacts) {
     let mut members: BTreeMap<String, &RawValue> = BTreeMap::new();
     let text = std::str::from_utf8(&manifest.bytes).unwrap_or_default();
     let readable = text.trim_ascii_start().starts_with('{')
@@ -86,10 +103,26 @@ pub(super) fn read(package_type: &PackageType, manifest: Option<&Manifest>) -> (
         size_bytes: long(manifest.bytes.len()),
         install_scripts: asks_for_install_scripts(&members),
     };
-    (LicenseFacts::of(&declaration(&members)), facts, requires)
+    (declaration(&members), facts)
 }
 
 impl Requires {
+    /// Adds what the package files declare; a name that both declare counts once.
+    fn join(&mut self, contents: &Contents) {
+        for name in &contents.requires {
+            if self.names.contains(name) {
+                continue;
+            }
+            self.count = self.count.saturating_add(1);
+            if self.names.len() < REQUIRES_LIMIT {
+                self.names.insert(name.clone());
+            } else {
+                self.complete = false;
+            }
+        }
+        self.complete &= contents.requires_complete;
+    }
+
     /// npm's objects (name → range) and Cargo's arrays of objects with a `name`.
     fn add_dependencies(&mut self, package_type: &PackageType, value: &RawValue) {
         let understood = for_each(value.get(), |key, value| match key {
@@ -263,7 +296,7 @@ mod tests {
     fn read_json(package_type: &str, json: impl AsRef<[u8]>) -> (LicenseFacts, ManifestFacts, Requires) {
         let bytes = json.as_ref().to_vec();
         let version_id = candidate("generic", "demo", "1").version_id;
-        read(&package_type.parse().unwrap(), Some(&Manifest { version_id, digest: Digest::of(&bytes), bytes }))
+        read(&package_type.parse().unwrap(), Some(&Manifest { version_id, digest: Digest::of(&bytes), bytes }), None)
     }
 
     fn names(package_type: &str, json: &str) -> Vec<String> {

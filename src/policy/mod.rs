@@ -15,6 +15,7 @@ mod evaluate;
 mod facts;
 mod fault;
 mod input;
+mod known;
 mod licenses;
 mod manifest;
 mod rule;

@@ -41,6 +41,7 @@ pub struct Verdict {
     content_digest: Digest,
     policy_digest: Digest,
     engine_version: String,
+    advisory_digest: Option<Digest>,
     input: String,
     input_digest: Digest,
     evaluated_at: Time,
@@ -57,6 +58,7 @@ impl Verdict {
             content_digest: input.content_digest,
             policy_digest,
             engine_version: engine_version.to_owned(),
+            advisory_digest: input.advisories_digest,
             input_digest: Digest::of(text.as_bytes()),
             input: text,
             evaluated_at: candidate.asked_at,
@@ -127,6 +129,12 @@ impl Verdict {
     #[must_use]
     pub fn engine_version(&self) -> &str {
         &self.engine_version
+    }
+
+    /// The digest of the advisories that were looked at; `None` before any were imported.
+    #[must_use]
+    pub fn advisory_digest(&self) -> Option<Digest> {
+        self.advisory_digest
     }
 
     /// Everything the decision depended on: canonical JSON that [`super::Engine::replay`] evaluates again.

@@ -181,7 +181,8 @@ impl Registry {
     }
 
     pub(super) fn question(&self, actor: &impl Acting, roles: Roles, action: Action, hint: Option<Decision>) -> Question {
-        Question { action, subject: actor.actor().subject, roles, asked_at: self.store.clock().now(), hint }
+        let who = actor.actor();
+        Question { action, subject: who.subject, roles, token_id: who.token_id, asked_at: self.store.clock().now(), hint }
     }
 
     /// Passes a verdict on; a gate that could not decide leaves its audit row and nothing else.

@@ -6,14 +6,15 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::policies::PolicySnapshot;
 use super::pool::Reader;
 use super::uploads::Upload;
-use super::{policies, rows, uploads, versions};
+use super::{knowledge, policies, rows, uploads, versions};
 use crate::domain::access::{Permit, Roles, Write};
-use crate::domain::candidate::{Action, Candidate, Decision};
+use crate::domain::candidate::{Action, Candidate, Decision, Knowledge};
 use crate::domain::digest::Digest;
-use crate::domain::id::{UploadId, VersionId};
+use crate::domain::id::{TokenId, UploadId, VersionId};
 use crate::domain::lifecycle::State;
-use crate::domain::name::{RepoKey, Subject};
-use crate::domain::repo::{Repo, RepoKind};
+use crate::domain::name::RepoKey;
+use crate::domain::name::Subject;
+use crate::domain::repo::Repo;
 use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
 use crate::domain::visibility::Sealed;
@@ -28,10 +29,17 @@ pub struct AuthorView {
 /// Everything that the gate must know of a version, read at one moment.
 pub struct Dossier {
     release: Release,
-    waived_rules: Vec<String>,
+    waived: Waived,
+    known: Knowledge,
     policies: PolicySnapshot,
-    target: RepoKey,
-    target_kind: RepoKind,
+    target: Repo,
+}
+
+/// The rules that are waived for a version, as `waiver_of` files them: those that hold, and those that deny.
+#[derive(Debug, Default)]
+pub(super) struct Waived {
+    pub(super) holds: Vec<String>,
+    pub(super) denials: Vec<String>,
 }
 
 /// Who asks the gate, for what.
@@ -43,6 +51,8 @@ pub struct Question {
     pub subject: Subject,
     /// The asker's roles on the target repo.
     pub roles: Roles,
+    /// The asker's token.
+    pub token_id: Option<TokenId>,
     /// When.
     pub asked_at: Time,
     /// An external scanner's verdict.
@@ -54,9 +64,10 @@ impl Dossier {
     pub(super) fn read(connection: &Connection, source: &RepoKey, id: &VersionId, target: &Repo) -> Result<Option<Dossier>> {
         let Some(found) = versions::find(connection, source, id)? else { return Ok(None) };
         let release = found.complete(connection)?.content;
-        let waived_rules = if source == &target.key { waived(connection, &release)? } else { Vec::new() };
+        let waived = if source == &target.key { waived(connection, &release)? } else { Waived::default() };
+        let known = knowledge::of(connection, &release, target)?;
         let policies = policies::current(connection, &target.key)?;
-        Ok(Some(Dossier { release, waived_rules, policies, target: target.key.clone(), target_kind: target.kind }))
+        Ok(Some(Dossier { release, waived, known, policies, target: target.clone() }))
     }
 
     /// The state the version is in.
@@ -95,10 +106,13 @@ impl Dossier {
         let Release { version, files, manifest } = self.release;
         Candidate {
             action: question.action,
-            repo: self.target,
-            repo_kind: self.target_kind,
+            repo: self.target.key,
+            repo_kind: self.target.kind,
+            anonymous_read: self.target.settings.anonymous_read,
             subject: question.subject,
             roles: question.roles,
+            token_id: question.token_id,
+            publisher: version.created_by.to_string(),
             version_id: version.id,
             coordinates: version.coordinates,
             upstream: None,
@@ -107,20 +121,21 @@ impl Dossier {
             first_seen_at: version.created_at,
             published_upstream_at: None,
             asked_at: question.asked_at,
-            waived_rules: self.waived_rules,
+            waived_rules: self.waived.holds,
+            waived_denials: self.waived.denials,
             hint: question.hint,
+            known: self.known,
         }
     }
 }
 
-/// The rules that a reviewer waived for exactly this content.
-fn waived(connection: &Connection, release: &Release) -> Result<Vec<String>> {
+/// The rules that are waived for exactly this content.
+fn waived(connection: &Connection, release: &Release) -> Result<Waived> {
     let digest = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
-    let mut statement =
-        connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest ORDER BY rule")?;
+    let mut statement = connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
     let found =
         statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
+    Ok(Waived { holds: found.collect::<rusqlite::Result<_>>()?, denials: Vec::new() })
 }
 
 impl AuthorView {

@@ -44,6 +44,8 @@ pub struct Evaluation {
     pub instance_revision: u64,
     /// The repo policy's revision; 0 for none.
     pub repo_revision: u64,
+    /// The digest of the advisories judged by; `None` before any were imported.
+    pub advisory_digest: Option<Digest>,
     /// The sha256 of the input.
     pub input_digest: Digest,
     /// The digest of the content judged.
@@ -100,6 +102,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
         policy_digest: rows::parse(row, "policy_digest")?,
         instance_revision: rows::unsigned(row, "instance_revision")?,
         repo_revision: rows::unsigned(row, "repo_revision")?,
+        advisory_digest: rows::parse_optional(row, "advisory_digest")?,
         input_digest: rows::parse(row, "input_digest")?,
         content_digest: rows::parse(row, "content_digest")?,
         evaluated_at: rows::time(row, "evaluated_at")?,
@@ -153,7 +156,8 @@ fn of_repo(
 ) -> Result<Vec<Evaluation>> {
     let mut statement = connection.prepare_cached(
         "SELECT evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason, engine_version,
-             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id
+             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id,
+             advisory_digest
          FROM evaluations
          WHERE repo_key = :repo AND (:action IS NULL OR action = :action) AND (:decision IS NULL OR decision = :decision)
            AND (evaluated_at, evaluation_id) < (:at, :id)
@@ -176,7 +180,8 @@ fn of_version(
 ) -> Result<Vec<Evaluation>> {
     let mut statement = connection.prepare_cached(
         "SELECT evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason, engine_version,
-             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id
+             policy_digest, instance_revision, repo_revision, input_digest, content_digest, evaluated_at, evaluated_by, quarantine_id,
+             advisory_digest
          FROM evaluations
          WHERE repo_key = :repo AND version_id = :version AND action = :action AND (:decision IS NULL OR decision = :decision)
            AND (evaluated_at, evaluation_id) < (:at, :id)
@@ -206,9 +211,9 @@ impl Write<'_> {
             .prepare_cached(
                 "INSERT INTO evaluations (evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason,
                      engine_version, policy_digest, instance_revision, repo_revision, input_digest, input, content_digest, evaluated_at,
-                     evaluated_by, quarantine_id)
+                     evaluated_by, quarantine_id, advisory_digest)
                  VALUES (:id, :repo, :version, :action, :decision, :source, :reasons, :observed, :waived, :reason, :engine, :policy, :instance_revision,
-                     :repo_revision, :input_digest, :input, :content, :at, :by, :quarantine)",
+                     :repo_revision, :input_digest, :input, :content, :at, :by, :quarantine, :advisories)",
             )?
             .execute(named_params! {
                 ":id": id.to_string(), ":repo": new.repo.as_str(), ":version": verdict.version_id().to_string(), ":action": verdict.action().as_str(),
@@ -219,6 +224,7 @@ impl Write<'_> {
                 ":repo_revision": rows::stored(judged_by.repo.map_or(0, |revision| revision.revision)),
                 ":input_digest": verdict.input_digest().to_string(), ":input": verdict.input(), ":content": verdict.content_digest().to_string(),
                 ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
+                ":advisories": verdict.advisory_digest().map(|digest| digest.to_string()),
             })?;
         Ok(())
     }

@@ -13,6 +13,7 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0004_events.sql"),
     include_str!("../../schema/0005_queue.sql"),
     include_str!("../../schema/0006_webhooks.sql"),
+    include_str!("../../schema/0007_policy_engine.sql"),
 ];
 
 /// The migrations of `search.db`.

@@ -18,6 +18,7 @@ mod drafts;
 mod evaluations;
 mod job_admin;
 mod jobs;
+mod knowledge;
 mod marks;
 mod measure;
 mod migrate;

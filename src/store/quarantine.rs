@@ -235,15 +235,7 @@ impl Write<'_> {
         let state = self.step(version, Step::Release, Some(item.held_from), None)?;
         self.resolve(item, QuarantineStatus::Released, comment)?;
         for reason in &item.reasons {
-            self.connection()
-                .prepare_cached(
-                    "INSERT INTO waivers (version_id, content_digest, rule, quarantine_id, created_at) VALUES (:version, :content, :rule, :id, :now)
-                     ON CONFLICT (version_id, content_digest, rule) DO NOTHING",
-                )?
-                .execute(named_params! {
-                    ":version": version.id.to_string(), ":content": item.content_digest.to_string(), ":rule": reason.waiver(), ":id": item.id.to_string(),
-                    ":now": self.now().unix_ms(),
-                })?;
+            self.add_release_waiver(item, version, &reason.waiver(), comment)?;
         }
         let name = versions::named(version);
         let mut events = vec![Event::HoldReleased { quarantine_id: item.id, version: name.clone(), state }];
@@ -254,6 +246,24 @@ impl Write<'_> {
             });
         }
         Ok(events)
+    }
+
+    /// The waiver that a release writes: one rule, for exactly this content, without an end.
+    fn add_release_waiver(&self, item: &QuarantineItem, version: &Version, rule: &str, comment: Option<&str>) -> Result<()> {
+        let package = version.coordinates.package();
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO waivers (waiver_id, repo_key, scope, package_type, namespace_key, name_key, version_id, content_digest, rule, covers,
+                     reason, quarantine_id, created_at, created_by, needs_approval)
+                 VALUES (:waiver, :repo, 'content', :type, :namespace, :name, :version, :content, :rule, 'quarantine', :reason, :id, :now, :by, 0)",
+            )?
+            .execute(named_params! {
+                ":waiver": self.uuid().to_string(), ":repo": version.repo.as_str(), ":type": package.package_type().as_str(),
+                ":namespace": package.namespace_key(), ":name": package.name_key(), ":version": version.id.to_string(),
+                ":content": item.content_digest.to_string(), ":rule": rule, ":reason": comment.unwrap_or_default(), ":id": item.id.to_string(),
+                ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
+            })?;
+        Ok(())
     }
 
     fn reject(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {

@@ -150,7 +150,21 @@ impl TestApp {
     pub fn everything(&self) -> Vec<String> {
         let tables =
             ["versions", "entries", "manifests", "policies", "quarantine_items", "quarantine_votes", "evaluations", "waivers", "outbox"];
-        let more = ["tokens", "repos", "bindings", "blobs", "repo_blobs", "uploads", "audit", "webhooks", "deliveries"];
+        let more = [
+            "tokens",
+            "repos",
+            "bindings",
+            "blobs",
+            "repo_blobs",
+            "uploads",
+            "audit",
+            "webhooks",
+            "deliveries",
+            "reservations",
+            "freezes",
+            "scan_findings",
+            "advisories",
+        ];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }
 
