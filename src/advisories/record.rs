@@ -48,7 +48,8 @@ impl Record {
         if bytes.len() > RECORD_LIMIT_BYTES {
             return Err(Error::too_large("an advisory record in bytes", RECORD_LIMIT_BYTES as u64));
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|fault| Error::bad_request(format!("this is not JSON: {fault}")))?;
+        let mut value: Value = serde_json::from_slice(bytes).map_err(|fault| Error::bad_request(format!("this is not JSON: {fault}")))?;
+        value.sort_all_objects();
         let canonical = value.to_string();
         let record: OsvRecord = serde_path_to_error::deserialize(value)
             .map_err(|fault| Error::bad_request(format!("this is no OSV record: {}: {}", fault.path(), fault.inner())))?;
