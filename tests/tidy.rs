@@ -26,7 +26,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["error", "clock", "hop", "config", "domain", "policy", "advisories", "pulse", "metrics"]),
     ("blobs", &["error", "clock", "hop", "domain", "metrics"]),
     ("access", &["error", "clock", "hop", "config", "domain", "store"]),
-    ("registry", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs", "pulse", "metrics"]),
+    ("registry", &["error", "clock", "hop", "config", "domain", "policy", "advisories", "store", "blobs", "pulse", "metrics"]),
     ("quarantine", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs"]),
     ("remote", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs", "registry"]),
     ("http", &["error", "clock", "hop", "config", "domain", "access"]),

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::{rows, versions};
+use super::{advisories, rows, versions};
 use crate::domain::candidate::{Knowledge, Previous};
 use crate::domain::contents::Contents;
 use crate::domain::lifecycle::State;
@@ -16,6 +16,7 @@ use crate::error::Result;
 pub(super) fn of(connection: &Connection, release: &Release, target: &Repo) -> Result<Knowledge> {
     let content = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
     let mut known = Knowledge { contents: contents(connection, &content.to_string())?, ..Knowledge::default() };
+    known.advisories = advisories::findings(connection, &release.version.coordinates)?;
     known.previous = previous(connection, &release.version, target)?;
     known.has_built_distribution = has_built_distribution(connection, &release.version, target)?;
     Ok(known)
