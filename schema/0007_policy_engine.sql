@@ -43,10 +43,11 @@ CREATE TABLE advisories (
 -- Records that are not in force: those of an import under way or broken off, and those that an import displaced. The next import
 -- begins by removing what it finds here.
 CREATE TABLE advisory_staging (
+    -- Whether it was in force before.
+    displaced INTEGER NOT NULL CHECK (displaced IN (0, 1)),
     osv_id    TEXT    NOT NULL,
-    state     TEXT    NOT NULL CHECK (state IN ('staged', 'displaced')),
     record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id) ON DELETE CASCADE,
-    PRIMARY KEY (state, osv_id, record_id)
+    PRIMARY KEY (displaced, osv_id, record_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE advisory_snapshots (

@@ -168,7 +168,7 @@ fn a_withdrawn_record_matches_nothing() {
 #[test]
 fn malware_vulnerabilities_and_notices_are_told_apart() {
     let told = |id: &str, more: &Value| {
-        let found = said_of(&demo("cargo", "1.0.0"), &[advisory(id, "crates.io", more)]);
+        let found = said_of(&demo("cargo", "1.0.0"), &[advisory(id, Ecosystem::CratesIo.as_str(), more)]);
         (found.is_malicious, found.count, found.informational_count)
     };
     assert_eq!(told("RUSTSEC-1", &json!({})), (false, 1, 0));
@@ -180,7 +180,7 @@ fn malware_vulnerabilities_and_notices_are_told_apart() {
     }
     assert_eq!(told("RUSTSEC-1", &json!({"database_specific": {"informational": null, "categories": []}})), (false, 1, 0));
     assert_eq!(told("MAL-1", &json!({"database_specific": {"informational": "notice"}})), (true, 1, 0));
-    let mut by_record = advisory("GHSA-2", "crates.io", &json!({}));
+    let mut by_record = advisory("GHSA-2", Ecosystem::CratesIo.as_str(), &json!({}));
     by_record["database_specific"] = json!({"cwe_ids": ["CWE-506"], "severity": "CRITICAL"});
     let found = said_of(&demo("cargo", "1.0.0"), &[by_record.clone()]);
     assert!(found.is_malicious && found.max_severity.tenths() == 95);

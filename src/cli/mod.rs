@@ -8,6 +8,7 @@
 //!
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
+mod advisories;
 mod client;
 mod connection;
 mod directory;
@@ -90,6 +91,13 @@ enum Command {
         #[command(subcommand)]
         command: index::IndexCommand,
     },
+    /// Import advisories in the OSV format, and look at them; by the server of the data directory, or without one.
+    Advisories {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: advisories::AdvisoriesCommand,
+    },
     /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
     Verify {
         #[command(flatten)]
@@ -136,6 +144,7 @@ pub fn run() -> ExitCode {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),

@@ -83,10 +83,8 @@ fn read_snapshot(row: &Row<'_>) -> rusqlite::Result<AdvisorySnapshot> {
 }
 
 fn snapshot(connection: &Connection) -> Result<Option<AdvisorySnapshot>> {
-    let found = connection
-        .prepare_cached("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1")?
-        .query_row([], read_snapshot)
-        .optional()?;
+    let found =
+        connection.prepare_cached("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1")?.query_row([], read_snapshot).optional()?;
     Ok(found)
 }
 
@@ -147,8 +145,8 @@ impl Store {
             })
             .optional()?;
         let Some((record_id, mut advisory)) = found else { return Err(Error::not_found(format!("advisory {id}"))) };
-        let mut packages =
-            connection.prepare_cached("SELECT ecosystem, name_key FROM advisory_packages WHERE record_id = :record ORDER BY ecosystem, name_key")?;
+        let mut packages = connection
+            .prepare_cached("SELECT ecosystem, name_key FROM advisory_packages WHERE record_id = :record ORDER BY ecosystem, name_key")?;
         let packages = packages.query_map(named_params! {":record": record_id}, |row| Ok((row.get("ecosystem")?, row.get("name_key")?)))?;
         advisory.packages = packages.collect::<rusqlite::Result<_>>()?;
         Ok(advisory)
@@ -221,7 +219,7 @@ impl Bookkeeping<'_> {
                 |row| row.get(0),
             )?;
         connection
-            .prepare_cached("INSERT INTO advisory_staging (osv_id, state, record_id) VALUES (:id, 'staged', :record)")?
+            .prepare_cached("INSERT INTO advisory_staging (displaced, osv_id, record_id) VALUES (0, :id, :record)")?
             .execute(named_params! {":id": record.id, ":record": record_id})?;
         let mut statement = connection.prepare_cached(
             "INSERT INTO advisory_packages (ecosystem, name_key, record_id, affected) VALUES (:ecosystem, :name_key, :record, :affected)",
@@ -257,22 +255,22 @@ impl Write<'_> {
         let connection = self.connection();
         connection
             .prepare_cached(
-                "INSERT INTO advisory_staging (osv_id, state, record_id)
-                 SELECT osv_id, 'displaced', advisories.record_id FROM advisory_staging JOIN advisories USING (osv_id) WHERE state = 'staged'",
+                "INSERT INTO advisory_staging (displaced, osv_id, record_id)
+                 SELECT 1, osv_id, advisories.record_id FROM advisory_staging JOIN advisories USING (osv_id) WHERE displaced = 0",
             )?
             .execute([])?;
         let changed = connection
             .prepare_cached(
                 "INSERT INTO advisories (osv_id, record_id, digest, modified)
                  SELECT osv_id, record_id, digest, modified FROM advisory_staging JOIN advisory_records USING (record_id, osv_id)
-                 WHERE state = 'staged'
+                 WHERE displaced = 0
                  ON CONFLICT (osv_id) DO UPDATE SET record_id = excluded.record_id, digest = excluded.digest, modified = excluded.modified",
             )?
             .execute([])?;
         if changed == 0 {
             return Ok(Done::unchanged(None));
         }
-        connection.prepare_cached("DELETE FROM advisory_staging WHERE state = 'staged'")?.execute([])?;
+        connection.prepare_cached("DELETE FROM advisory_staging WHERE displaced = 0")?.execute([])?;
         let snapshot = self.snapshot_of_heads(changed as u64)?;
         self.insert_snapshot(&snapshot)?;
         let event = Event::AdvisoriesImported {
