@@ -23,25 +23,17 @@ pub(super) fn routes() -> Routes<App> {
         .get("/v1/admin/advisories/{advisoryId}", "/v1/admin/advisories/GHSA-35jh-r3h4-6jhm", show)
 }
 
-/// What the last import left in force.
-#[derive(Debug, Serialize)]
+/// What the last import left in force; before the first, nothing: null and 0.
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotBody {
-    digest: Digest,
+    digest: Option<Digest>,
     record_count: u64,
     changed_count: u64,
-    newest_modified_at: Time,
+    newest_modified_at: Option<Time>,
     ecosystems: BTreeMap<String, u64>,
-    imported_at: Time,
-    imported_by_subject: String,
-}
-
-/// How the advisories stand.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StatusBody {
-    /// Null before the first import.
-    snapshot: Option<SnapshotBody>,
+    imported_at: Option<Time>,
+    imported_by_subject: Option<String>,
 }
 
 /// What an import did.
@@ -54,7 +46,7 @@ pub struct ImportBody {
     older: u64,
     uncertain: u64,
     uncertain_ids: Vec<String>,
-    snapshot: Option<SnapshotBody>,
+    snapshot: SnapshotBody,
 }
 
 /// One advisory.
@@ -77,23 +69,18 @@ struct PackageBody {
     name_key: String,
 }
 
-impl From<AdvisorySnapshot> for SnapshotBody {
-    fn from(snapshot: AdvisorySnapshot) -> SnapshotBody {
+impl From<Option<AdvisorySnapshot>> for SnapshotBody {
+    fn from(snapshot: Option<AdvisorySnapshot>) -> SnapshotBody {
+        let Some(snapshot) = snapshot else { return SnapshotBody::default() };
         SnapshotBody {
-            digest: snapshot.digest,
+            digest: Some(snapshot.digest),
             record_count: snapshot.record_count,
             changed_count: snapshot.changed_count,
-            newest_modified_at: snapshot.newest_modified,
+            newest_modified_at: Some(snapshot.newest_modified),
             ecosystems: snapshot.ecosystems,
-            imported_at: snapshot.imported_at,
-            imported_by_subject: snapshot.imported_by.to_string(),
+            imported_at: Some(snapshot.imported_at),
+            imported_by_subject: Some(snapshot.imported_by.to_string()),
         }
-    }
-}
-
-impl From<Option<AdvisorySnapshot>> for StatusBody {
-    fn from(snapshot: Option<AdvisorySnapshot>) -> StatusBody {
-        StatusBody { snapshot: snapshot.map(SnapshotBody::from) }
     }
 }
 
@@ -106,7 +93,7 @@ impl From<ImportReport> for ImportBody {
             older: report.older,
             uncertain: report.uncertain,
             uncertain_ids: report.uncertain_ids,
-            snapshot: report.snapshot.map(SnapshotBody::from),
+            snapshot: SnapshotBody::from(report.snapshot),
         }
     }
 }
@@ -131,7 +118,7 @@ impl AdvisoryBody {
 
 async fn status(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
     let snapshot = app.registry.advisories(&operator).find_snapshot().await?;
-    Reply::ok(&StatusBody::from(snapshot))
+    Reply::ok(&SnapshotBody::from(snapshot))
 }
 
 async fn show(app: Arc<App>, operator: Operator, request: Request) -> Result<Reply> {

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod advisory;
+pub mod canary;
 pub mod candidate;
 pub mod contents;
 pub mod coordinates;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::{Stopwatch, deadline_after_ms};
+use crate::domain::candidate::orders;
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
@@ -94,6 +95,11 @@ impl Gate {
             Err(_) => return judged,
         };
         self.metrics.gate.decided(action.as_str(), decision, watch.elapsed());
+        if let Ok(verdict) = &judged
+            && verdict.reasons().iter().any(|reason| reason.rule == orders::CANARY)
+        {
+            self.metrics.gate.refused_canary(verdict.evaluated_at().unix_ms() / 1000);
+        }
         judged
     }
 

@@ -22,7 +22,7 @@ use super::session::{self, Session};
 use super::table::{Table, UNKNOWN, counted, relative};
 use super::terminal::Screen;
 use super::{complain, complain_of};
-use crate::api::advisories::{AdvisoryBody, ImportBody, StatusBody};
+use crate::api::advisories::{AdvisoryBody, ImportBody, SnapshotBody};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::access::Actor;
@@ -96,7 +96,7 @@ fn without_server(config: &Config, flags: &ServerFlags, command: AdvisoriesComma
         let advisories = Advisories::new(Arc::new(store));
         let mut screen = Screen::of_process();
         let json = match &command {
-            AdvisoriesCommand::Status => json(&StatusBody::from(advisories.find_snapshot().await.map_err(Ended::Refused)?)),
+            AdvisoriesCommand::Status => json(&SnapshotBody::from(advisories.find_snapshot().await.map_err(Ended::Refused)?)),
             AdvisoriesCommand::Show { id } => {
                 let found = advisories.advisory(id.clone()).await.and_then(AdvisoryBody::new);
                 json(&found.map_err(Ended::Refused)?)
@@ -202,24 +202,26 @@ fn send_all(files: &[PathBuf], sender: &mpsc::Sender<Result<Bytes, Broken>>, rea
 
 impl Reading {
     /// Waits for the import that takes what is read. A fault of a file is told, and not that the import broke off for it.
-    async fn beside<T>(self, importing: impl Future<Output = T>, screen: &mut Screen, is_json: bool) -> Result<T, Failure> {
+    async fn beside<T>(mut self, importing: impl Future<Output = T>, screen: &mut Screen, is_json: bool) -> Result<T, Failure> {
         let watched = screen.is_terminal && !is_json;
         let mut importing = std::pin::pin!(importing);
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        let mut ended = None;
         let done = loop {
             tokio::select! {
                 done = &mut importing => break done,
-                _ = ticks.tick() => {
-                    if watched {
-                        screen.draw(&format!("{} read", counted(self.read.load(Ordering::Relaxed), "record")))?;
-                    }
-                }
+                read = &mut self.ended, if ended.is_none() => ended = Some(read),
+                _ = ticks.tick(), if watched => screen.draw(&format!("{} read", counted(self.read.load(Ordering::Relaxed), "record")))?,
             }
         };
         if watched {
             screen.draw("")?;
         }
-        if let Some(passed_over) = self.ended.await?.filter(|count| *count > 0) {
+        let read = match ended {
+            Some(read) => read?,
+            None => self.ended.await?,
+        };
+        if let Some(passed_over) = read.filter(|count| *count > 0) {
             complain(&format!("{} passed over: no JSON objects in them", counted(passed_over, "file")));
         }
         Ok(done)
@@ -265,17 +267,17 @@ fn imported(answer: &Value) -> String {
 }
 
 fn status(screen: &Screen, answer: &Value) -> String {
-    let Some(digest) = text(answer, "/snapshot/digest") else {
+    let Some(digest) = text(answer, "/digest") else {
         return "no advisories were imported yet; import them with: artifortress advisories import FILE".to_owned();
     };
     let now = SystemClock.now();
     let mut table = Table::new(&[]);
-    let by = text(answer, "/snapshot/importedBySubject").unwrap_or_else(|| UNKNOWN.to_owned());
+    let by = text(answer, "/importedBySubject").unwrap_or_else(|| UNKNOWN.to_owned());
     table.row(vec!["snapshot".into(), digest.into()]);
-    table.row(vec!["advisories".into(), count(answer, "/snapshot/recordCount").unwrap_or_default().to_string().into()]);
-    table.row(vec!["imported".into(), format!("{} by {by}", relative(now, moment(answer, "/snapshot/importedAt"))).into()]);
-    table.row(vec!["newest change".into(), relative(now, moment(answer, "/snapshot/newestModifiedAt")).into()]);
-    let ecosystems = answer.pointer("/snapshot/ecosystems").and_then(Value::as_object);
+    table.row(vec!["advisories".into(), count(answer, "/recordCount").unwrap_or_default().to_string().into()]);
+    table.row(vec!["imported".into(), format!("{} by {by}", relative(now, moment(answer, "/importedAt"))).into()]);
+    table.row(vec!["newest change".into(), relative(now, moment(answer, "/newestModifiedAt")).into()]);
+    let ecosystems = answer.pointer("/ecosystems").and_then(Value::as_object);
     for (name, records) in ecosystems.into_iter().flatten() {
         table.row(vec![super::fields::words(name).into(), records.as_u64().unwrap_or_default().to_string().into()]);
     }
