@@ -10,7 +10,7 @@ use crate::domain::advisory::{AdvisoryFindings, Severity};
 use crate::domain::name::Coordinates;
 
 /// Ids and aliases that findings list.
-pub const IDS_LIMIT: usize = 200;
+pub const IDS_LIMIT: usize = 1_000;
 
 /// What matching entries of one claim, or of claims that are one vulnerability, say together.
 struct Told {
