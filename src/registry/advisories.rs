@@ -199,3 +199,63 @@ impl Lines {
         self.batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+    use crate::clock::FixedClock;
+    use crate::domain::access::Actor;
+    use crate::error::Code;
+    use crate::store::StoreOptions;
+
+    fn line(id: &str) -> Result<Bytes> {
+        Ok(Bytes::from(format!("{{\"id\":\"{id}\",\"modified\":\"2026-01-01T00:00:00Z\"}}\n")))
+    }
+
+    #[tokio::test]
+    async fn one_import_runs_at_a_time_and_one_that_is_dropped_leaves_nothing_and_holds_up_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::at("2026-06-01T12:00:00Z".parse().unwrap()));
+        let advisories = Arc::new(Advisories::new(Arc::new(Store::open(&StoreOptions::at(directory.path()), clock).unwrap())));
+        let actor = Actor::system("test");
+        let (taken, mut seen) = tokio::sync::mpsc::channel::<()>(1);
+        let first = {
+            let (advisories, actor) = (Arc::clone(&advisories), actor.clone());
+            let batch = stream::iter((0..BATCH_RECORDS).map(|number| line(&format!("A-{number}"))));
+            // Asked for more, it tells that the first batch was taken, and then says nothing.
+            let rest = stream::once(async move {
+                taken.send(()).await.unwrap();
+                std::future::pending::<Result<Bytes>>().await
+            });
+            tokio::spawn(async move { advisories.import(&actor, batch.chain(rest)).await })
+        };
+        seen.recv().await.unwrap();
+        let refused = advisories.import(&actor, stream::iter([line("B-1")])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Conflict);
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(advisories.find_snapshot().await.unwrap(), None);
+        let report = advisories.import(&actor, stream::iter([line("B-1")])).await.unwrap();
+        assert_eq!((report.changed, report.snapshot.unwrap().record_count), (1, 1));
+        assert_eq!(advisories.advisory("A-0".to_owned()).await.unwrap_err().code(), Code::NotFound);
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_pieces_end_and_one_too_long_is_refused() {
+        let mut lines = Lines::default();
+        for piece in ["{1", "}\n\n", "{2}\r\n{", "3}"] {
+            lines.push(piece.as_bytes()).unwrap();
+        }
+        assert!(lines.full_batch().is_none());
+        let read: Vec<(u64, String)> =
+            lines.end().into_iter().map(|(number, line)| (number, String::from_utf8_lossy(&line).trim().to_owned())).collect();
+        assert_eq!(read, [(1, "{1}".to_owned()), (3, "{2}".to_owned()), (4, "{3}".to_owned())]);
+        let mut endless = Lines::default();
+        let piece = vec![b'a'; 1 << 20];
+        let refused = (0..20).find_map(|_| endless.push(&piece).err()).unwrap();
+        assert_eq!(refused.code(), Code::TooLarge);
+        assert!(refused.message().contains("line 1"), "{refused}");
+    }
+}
