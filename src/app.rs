@@ -38,13 +38,22 @@ pub struct App {
     limits: HttpLimits,
 }
 
+/// One repo's evaluations leave the other half of the machine to everybody else.
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2)
+}
+
 impl App {
     /// Puts an instance together; `engine` judges at the gate.
     #[must_use]
     pub fn new(config: Config, clock: Arc<dyn Clock>, store: &Arc<Store>, blobs: &Blobs, engine: Arc<dyn Engine>) -> App {
         let gate = Gate::new(
             engine,
-            GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations },
+            GateLimits {
+                budget_ms: config.policy.evaluation_timeout_ms,
+                concurrent: config.policy.concurrent_evaluations,
+                concurrent_per_repo: half_of_the_cores(),
+            },
             Arc::clone(store.metrics()),
         );
         let blobs = blobs.clone().measured_by(Arc::clone(store.metrics()));

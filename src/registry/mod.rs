@@ -18,6 +18,7 @@ mod operations;
 mod policies;
 mod repos;
 mod search;
+mod slots;
 mod upload;
 mod webhooks;
 
