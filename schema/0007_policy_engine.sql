@@ -35,10 +35,22 @@ CREATE TABLE advisory_packages (
 
 CREATE INDEX advisory_packages_by_record ON advisory_packages (record_id);
 
--- The record in force for each advisory.
+-- The record in force for each advisory, with what a snapshot is made of, so that making one walks this table alone.
 CREATE TABLE advisories (
     osv_id    TEXT PRIMARY KEY,
-    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id)
+    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id),
+    digest    TEXT    NOT NULL,
+    modified  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Records that are not in force: those of an import under way or broken off, and those that an import displaced. The next import
+-- begins by removing what it finds here.
+CREATE TABLE advisory_staging (
+    -- Whether it was in force before.
+    displaced INTEGER NOT NULL CHECK (displaced IN (0, 1)),
+    osv_id    TEXT    NOT NULL,
+    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id) ON DELETE CASCADE,
+    PRIMARY KEY (displaced, osv_id, record_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE advisory_snapshots (
@@ -47,6 +59,10 @@ CREATE TABLE advisory_snapshots (
     digest        TEXT    NOT NULL,
     record_count  INTEGER NOT NULL,
     changed_count INTEGER NOT NULL,
+    -- The time of the newest change of any of them, as they say.
+    newest_modified INTEGER NOT NULL,
+    -- A JSON object: how many of them speak of each ecosystem.
+    ecosystems    TEXT    NOT NULL CHECK (json_valid(ecosystems)),
     imported_at   INTEGER NOT NULL,
     imported_by   TEXT    NOT NULL
 ) STRICT;

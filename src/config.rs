@@ -60,6 +60,8 @@ section! {
         entries_limit_bytes: u64 = 64 << 20, 1024..=1 << 30;
         /// The largest upload, in bytes.
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
+        /// The largest import of advisories in one request, in bytes.
+        advisories_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// Connections served at once; further ones wait.
         max_connections: usize = 1024, 1..=1_000_000;
     }

@@ -8,6 +8,7 @@
 //! * a fact for policies: `policy::facts`, from the `Candidate`.
 
 mod admission;
+mod advisories;
 mod browse;
 mod evaluations;
 mod gate;
@@ -25,6 +26,7 @@ mod webhooks;
 use std::sync::Arc;
 
 pub use admission::{Admitted, Deposit};
+pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
 pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
@@ -35,6 +37,7 @@ pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
@@ -61,6 +64,7 @@ pub struct Registry {
     blobs: Blobs,
     gate: Gate,
     inspector: Inspector,
+    advisories: Advisories,
     upload_expire_ms: i64,
 }
 
@@ -68,7 +72,8 @@ impl Registry {
     /// The registry over a store and its blobs, judged by `gate` once `inspector` has read them; open uploads live `upload_expire_ms`.
     #[must_use]
     pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, inspector: Inspector, upload_expire_ms: i64) -> Registry {
-        Registry { store, blobs, gate, inspector, upload_expire_ms }
+        let advisories = Advisories::new(Arc::clone(&store));
+        Registry { store, blobs, gate, inspector, advisories, upload_expire_ms }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials

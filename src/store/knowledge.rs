@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::content_reports::{self, Reader};
-use super::{rows, versions};
+use super::{advisories, rows, versions};
 use crate::domain::canary;
 use crate::domain::candidate::{Knowledge, Previous};
 use crate::domain::lifecycle::State;
@@ -19,6 +19,7 @@ pub(super) fn of(connection: &Connection, release: &Release, target: &Repo) -> R
     let content = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
     let contents = content_reports::find(connection, &content.to_string(), &release.version.coordinates, Reader::Present)?;
     let mut known = Knowledge { contents, ..Knowledge::default() };
+    known.advisories = advisories::findings(connection, &release.version.coordinates)?;
     known.previous = previous(connection, &release.version, target)?;
     known.has_built_distribution = has_built_distribution(connection, &release.version, target)?;
     canary::advise(&release.version.coordinates, &mut known.advisories);

@@ -8,6 +8,7 @@
 //! * a hot query: a line in `tests/plans.rs`.
 //! * an invariant of the data at rest: `check.rs`.
 
+mod advisories;
 mod audit;
 mod author_view;
 mod check;
@@ -52,6 +53,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+pub use advisories::{AdvisorySnapshot, StagedAdvisories, StoredAdvisory};
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
