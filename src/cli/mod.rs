@@ -8,6 +8,7 @@
 //!
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
+mod advisories;
 mod client;
 mod connection;
 mod directory;
@@ -91,6 +92,13 @@ enum Command {
         #[command(subcommand)]
         command: index::IndexCommand,
     },
+    /// Import advisories in the OSV format, and look at them; by the server of the data directory, or without one.
+    Advisories {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: advisories::AdvisoriesCommand,
+    },
     /// Look for what makes trouble later, and prove through the server's address that the gate stands.
     Doctor {
         #[command(flatten)]
@@ -144,6 +152,7 @@ pub fn run() -> ExitCode {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
         Some(Command::Doctor { server, arguments }) => {
             session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
         }
