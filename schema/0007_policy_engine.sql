@@ -137,6 +137,8 @@ CREATE TABLE reservations (
     UNIQUE (repo_key, package_type, namespace_glob, name_glob)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX reservations_by_repo ON reservations (repo_key, reservation_id);
+
 CREATE TABLE freezes (
     freeze_id    TEXT PRIMARY KEY,
     -- Empty for the instance.

@@ -23,6 +23,7 @@ mod queue;
 mod races;
 mod ranking;
 mod reads;
+mod reservations;
 mod routes;
 mod schema;
 mod search;

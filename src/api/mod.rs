@@ -18,6 +18,7 @@ mod packages;
 mod policies;
 mod quarantine;
 mod repos;
+mod reservations;
 mod search;
 mod summary;
 mod tokens;
@@ -38,6 +39,7 @@ pub fn routes() -> Routes<App> {
         .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
+        .join(reservations::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

@@ -18,6 +18,7 @@ mod index;
 mod jobs;
 mod outbox;
 mod pages;
+mod reservations;
 mod search;
 mod serve;
 mod session;
@@ -83,6 +84,13 @@ enum Command {
         #[command(flatten)]
         arguments: search::SearchArguments,
     },
+    /// Reserve names of a repo for some publishers, against packages of others under your names.
+    Reservations {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: reservations::ReservationsCommand,
+    },
     /// Run the search index of the running server.
     Index {
         #[command(flatten)]
@@ -136,6 +144,9 @@ pub fn run() -> ExitCode {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Reservations { server, command }) => {
+            session::run(server.after(&base), async |session| reservations::run(session, command).await)
+        }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),

@@ -64,6 +64,7 @@ impl Registry {
     /// `policy_denied`; `policy_timeout` and `policy_error`, fail closed; `conflict` for a draft without files;
     /// `quarantined_version` when it is held already.
     pub async fn publish(&self, permit: &Permit<Write>, id: VersionId, hint: Option<Decision>) -> Result<Admitted> {
+        self.check_reserved_version(permit, id, Action::Publish).await?;
         if let Some(published) = self.check_publishable(permit, id).await? {
             return Ok(published);
         }
@@ -75,6 +76,7 @@ impl Registry {
     /// # Errors
     /// As for a publish; `conflict` past its retention or after a rejection.
     pub async fn restore(&self, permit: &Permit<Write>, id: VersionId) -> Result<Admitted> {
+        self.check_reserved_version(permit, id, Action::Restore).await?;
         self.enter(permit, id, Action::Restore, None).await
     }
 
@@ -89,6 +91,7 @@ impl Registry {
     }
 
     async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
+        self.check_reserved(permit, deposit.coordinates.package(), Action::Publish).await?;
         let writing = permit.clone();
         self.store
             .write(permit, move |tx| {
@@ -157,11 +160,13 @@ impl Registry {
         for _ in 0..ROUNDS {
             let deadline = self.gate.deadline();
             let (store, asked) = (Arc::clone(&self.store), source.reading());
-            let named = hop::run(move || {
+            let (named, package) = hop::run(move || {
                 let release = store.read(&asked)?.release(&id)?;
-                Ok(Named { repo: release.version.repo.clone(), version_id: id, purl: release.version.coordinates.purl() })
+                let (repo, coordinates) = (release.version.repo.clone(), &release.version.coordinates);
+                Ok((Named { repo, version_id: id, purl: coordinates.purl() }, coordinates.package().clone()))
             })
             .await?;
+            self.check_reserved(target, &package, Action::Promote).await?;
             let question = self.question(target, target.roles(), Action::Promote, None);
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
             let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &into)).await;

@@ -16,6 +16,7 @@ mod lifecycle;
 mod operations;
 mod policies;
 mod repos;
+mod reservations;
 mod search;
 mod upload;
 mod webhooks;
@@ -38,7 +39,7 @@ pub use crate::store::{
     OutboxFilter, OutboxRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
-pub use crate::store::{NewEntry, Upload, UploadState};
+pub use crate::store::{NewEntry, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
 pub use crate::blobs::DiskSpace;
