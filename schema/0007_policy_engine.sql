@@ -155,7 +155,8 @@ CREATE TABLE freezes (
     CHECK ((lifted_at IS NULL) = (lifted_by IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX freezes_in_force ON freezes (repo_key, package_type) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_in_force ON freezes (repo_key, package_type, after) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_listed ON freezes (repo_key, freeze_id);
 
 -- Who fetched bytes of a version; bounded for each version and by age.
 CREATE TABLE downloads (

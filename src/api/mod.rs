@@ -11,6 +11,7 @@ mod audit;
 mod blobs;
 mod drafts;
 mod evaluations;
+mod freezes;
 mod health;
 mod metrics;
 mod operations;
@@ -40,6 +41,7 @@ pub fn routes() -> Routes<App> {
         .join(tokens::routes())
         .join(repos::routes())
         .join(reservations::routes())
+        .join(freezes::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

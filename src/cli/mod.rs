@@ -13,6 +13,7 @@ mod connection;
 mod directory;
 mod failure;
 mod fields;
+mod freeze;
 mod health;
 mod index;
 mod jobs;
@@ -91,6 +92,13 @@ enum Command {
         #[command(subcommand)]
         command: reservations::ReservationsCommand,
     },
+    /// Hold everything that was first seen after some moment, list what is held so, and lift it.
+    Freeze {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: freeze::FreezeArguments,
+    },
     /// Run the search index of the running server.
     Index {
         #[command(flatten)]
@@ -146,6 +154,9 @@ pub fn run() -> ExitCode {
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
         Some(Command::Reservations { server, command }) => {
             session::run(server.after(&base), async |session| reservations::run(session, command).await)
+        }
+        Some(Command::Freeze { server, arguments }) => {
+            session::run(server.after(&base), async |session| freeze::run(session, arguments).await)
         }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),

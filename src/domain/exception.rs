@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::candidate::{Action, Reason};
 use super::event::AuditEntry;
+use super::freeze::{Freeze, type_text};
 use super::id::{ReservationId, VersionId};
 use super::name::{PackageName, RepoKey};
 use super::reservation::Reservation;
@@ -15,6 +16,8 @@ use super::reservation::Reservation;
 pub enum ExceptionEvent {
     ReservationCreated(Reservation),
     ReservationDeleted(Reservation),
+    FreezeSet(Freeze),
+    FreezeLifted(Freeze),
     /// Somebody tried to bring a reserved name and was sent away before anything was kept.
     ReservedNameRefused {
         repo: RepoKey,
@@ -44,6 +47,12 @@ fn of_reservation(action: &'static str, reservation: &Reservation) -> AuditEntry
     entry(action, "reservation", reservation.id, details)
 }
 
+fn of_freeze(action: &'static str, freeze: &Freeze) -> AuditEntry {
+    let details = json!({"repoKey": freeze.repo, "packageType": type_text(freeze.package_type.as_ref()), "after": freeze.after,
+        "reason": freeze.reason});
+    entry(action, "freeze", freeze.id, details)
+}
+
 fn entry(action: &'static str, resource_type: &'static str, id: impl ToString, details: Value) -> AuditEntry {
     AuditEntry { action, resource_type, resource_id: id.to_string(), details }
 }
@@ -55,6 +64,8 @@ impl ExceptionEvent {
         match self {
             ExceptionEvent::ReservationCreated(reservation) => of_reservation("repo.reservation.created", reservation),
             ExceptionEvent::ReservationDeleted(reservation) => of_reservation("repo.reservation.deleted", reservation),
+            ExceptionEvent::FreezeSet(freeze) => of_freeze("freeze.set", freeze),
+            ExceptionEvent::FreezeLifted(freeze) => of_freeze("freeze.lifted", freeze),
             ExceptionEvent::ReservedNameRefused { repo, package, action, reservation_id, reason } => {
                 // Nothing was evaluated: there is no evaluation to name.
                 let details = json!({"repoKey": repo, "action": action, "reservationId": reservation_id, "reasons": [reason]});
@@ -69,6 +80,9 @@ impl ExceptionEvent {
         match self {
             ExceptionEvent::ReservationCreated(reservation) | ExceptionEvent::ReservationDeleted(reservation) => {
                 Some(SweepScope::Repo(reservation.repo.clone()))
+            }
+            ExceptionEvent::FreezeSet(freeze) | ExceptionEvent::FreezeLifted(freeze) => {
+                Some(freeze.repo.clone().map_or(SweepScope::Instance, SweepScope::Repo))
             }
             ExceptionEvent::ReservedNameRefused { .. } => None,
         }

@@ -10,6 +10,7 @@
 mod admission;
 mod browse;
 mod evaluations;
+mod freezes;
 mod gate;
 mod health;
 mod lifecycle;
@@ -39,7 +40,7 @@ pub use crate::store::{
     OutboxFilter, OutboxRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
-pub use crate::store::{NewEntry, NewReservation, Upload, UploadState};
+pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
 pub use crate::blobs::DiskSpace;

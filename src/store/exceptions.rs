@@ -4,11 +4,11 @@
 use rusqlite::{Connection, named_params};
 use serde_json::json;
 
-use super::reservations;
-use super::rows;
+use super::{freezes, reservations, rows};
 use crate::domain::advisory::ScanFinding;
 use crate::domain::candidate::{Action, Reason, content_digest};
 use crate::domain::digest::Digest;
+use crate::domain::freeze::Freeze;
 use crate::domain::name::{RepoKey, Subject};
 use crate::domain::reservation::Reservation;
 use crate::domain::version::Release;
@@ -18,6 +18,7 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(super) struct Exceptions {
     reservations: Vec<Reservation>,
+    freeze: Option<Freeze>,
     holds: Vec<String>,
     brought_by: Subject,
 }
@@ -40,6 +41,7 @@ pub(super) fn read(connection: &Connection, source: &RepoKey, release: &Release,
     let package = release.version.coordinates.package();
     Ok(Exceptions {
         reservations: reservations::matching(connection, target, package)?,
+        freeze: freezes::holding(connection, target, package.package_type(), release.version.created_at)?,
         // What a reviewer of one repo waives is not waived in another.
         holds: if source == target { waived(connection, release)? } else { Vec::new() },
         brought_by: release.version.created_by.clone(),
@@ -60,7 +62,8 @@ impl Exceptions {
     pub(super) fn answer(&self, action: Action) -> Answer {
         // Who asks is no matter here: a reviewer or the server itself may ask again about what a publisher has brought.
         let bars = |reservation: &&Reservation| reservation.bars(action, &self.brought_by);
-        let orders = self.reservations.iter().find(bars).map(Reservation::order).into_iter().collect();
+        let reserved = self.reservations.iter().find(bars).map(Reservation::order);
+        let orders = reserved.into_iter().chain(self.freeze.as_ref().map(Freeze::order)).collect();
         Answer { holds: self.holds.clone(), orders, ..Answer::default() }
     }
 }

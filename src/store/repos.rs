@@ -184,6 +184,7 @@ impl Write<'_> {
         self.end_scopes(key)?;
         let mut ended = self.delete_webhooks_of(key)?;
         ended.extend(self.delete_reservations_of(key)?);
+        ended.extend(self.lift_freezes_of(key)?);
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;
