@@ -11,6 +11,7 @@ mod command_line_retries;
 mod crash;
 mod crash_queue;
 mod degraded;
+mod findings;
 mod freezes;
 mod gate;
 mod leaks;

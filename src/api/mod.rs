@@ -11,6 +11,7 @@ mod audit;
 mod blobs;
 mod drafts;
 mod evaluations;
+mod findings;
 mod freezes;
 mod health;
 mod metrics;
@@ -42,6 +43,7 @@ pub fn routes() -> Routes<App> {
         .join(repos::routes())
         .join(reservations::routes())
         .join(freezes::routes())
+        .join(findings::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::candidate::{Action, Reason};
-use super::event::AuditEntry;
+use super::event::{AuditEntry, Named};
+use super::finding::Finding;
 use super::freeze::{Freeze, type_text};
 use super::id::{ReservationId, VersionId};
 use super::name::{PackageName, RepoKey};
@@ -18,6 +19,14 @@ pub enum ExceptionEvent {
     ReservationDeleted(Reservation),
     FreezeSet(Freeze),
     FreezeLifted(Freeze),
+    ScanReported {
+        version: Named,
+        finding: Finding,
+    },
+    ScanRemoved {
+        version: Named,
+        finding: Finding,
+    },
     /// Somebody tried to bring a reserved name and was sent away before anything was kept.
     ReservedNameRefused {
         repo: RepoKey,
@@ -53,6 +62,12 @@ fn of_freeze(action: &'static str, freeze: &Freeze) -> AuditEntry {
     entry(action, "freeze", freeze.id, details)
 }
 
+fn of_scan(action: &'static str, version: &Named, finding: &Finding) -> AuditEntry {
+    let details = json!({"repoKey": version.repo, "purl": version.purl, "scanner": finding.said.scanner, "status": finding.said.status,
+        "severity": finding.said.severity, "ids": finding.said.ids, "contentDigest": finding.content_digest});
+    entry(action, "version", version.version_id, details)
+}
+
 fn entry(action: &'static str, resource_type: &'static str, id: impl ToString, details: Value) -> AuditEntry {
     AuditEntry { action, resource_type, resource_id: id.to_string(), details }
 }
@@ -66,6 +81,8 @@ impl ExceptionEvent {
             ExceptionEvent::ReservationDeleted(reservation) => of_reservation("repo.reservation.deleted", reservation),
             ExceptionEvent::FreezeSet(freeze) => of_freeze("freeze.set", freeze),
             ExceptionEvent::FreezeLifted(freeze) => of_freeze("freeze.lifted", freeze),
+            ExceptionEvent::ScanReported { version, finding } => of_scan("scan.reported", version, finding),
+            ExceptionEvent::ScanRemoved { version, finding } => of_scan("scan.removed", version, finding),
             ExceptionEvent::ReservedNameRefused { repo, package, action, reservation_id, reason } => {
                 // Nothing was evaluated: there is no evaluation to name.
                 let details = json!({"repoKey": repo, "action": action, "reservationId": reservation_id, "reasons": [reason]});
@@ -83,6 +100,9 @@ impl ExceptionEvent {
             }
             ExceptionEvent::FreezeSet(freeze) | ExceptionEvent::FreezeLifted(freeze) => {
                 Some(freeze.repo.clone().map_or(SweepScope::Instance, SweepScope::Repo))
+            }
+            ExceptionEvent::ScanReported { version, .. } | ExceptionEvent::ScanRemoved { version, .. } => {
+                Some(SweepScope::Version(version.repo.clone(), version.version_id))
             }
             ExceptionEvent::ReservedNameRefused { .. } => None,
         }

@@ -14,6 +14,7 @@ pub mod coordinates;
 pub mod digest;
 pub mod event;
 pub mod exception;
+pub mod finding;
 pub mod freeze;
 pub mod id;
 pub mod lifecycle;

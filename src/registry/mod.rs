@@ -10,6 +10,7 @@
 mod admission;
 mod browse;
 mod evaluations;
+mod findings;
 mod freezes;
 mod gate;
 mod health;

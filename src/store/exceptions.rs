@@ -4,9 +4,9 @@
 use rusqlite::{Connection, named_params};
 use serde_json::json;
 
-use super::{freezes, reservations, rows};
+use super::{findings, freezes, reservations, rows};
 use crate::domain::advisory::ScanFinding;
-use crate::domain::candidate::{Action, Reason, content_digest};
+use crate::domain::candidate::{Action, Reason};
 use crate::domain::digest::Digest;
 use crate::domain::freeze::Freeze;
 use crate::domain::name::{RepoKey, Subject};
@@ -19,12 +19,13 @@ use crate::error::Result;
 pub(super) struct Exceptions {
     reservations: Vec<Reservation>,
     freeze: Option<Freeze>,
+    scans: Vec<ScanFinding>,
     holds: Vec<String>,
     brought_by: Subject,
 }
 
 /// What of it matters to one question.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Answer {
     /// Rules that hold and are waived, as `waiver_of` files them.
     pub(super) holds: Vec<String>,
@@ -38,22 +39,22 @@ pub(super) struct Answer {
 
 /// Reads what concerns `release`, a version of `source`, on its way into `target`.
 pub(super) fn read(connection: &Connection, source: &RepoKey, release: &Release, target: &RepoKey) -> Result<Exceptions> {
-    let package = release.version.coordinates.package();
+    let (package, content) = (release.version.coordinates.package(), findings::digest_of(release));
     Ok(Exceptions {
         reservations: reservations::matching(connection, target, package)?,
         freeze: freezes::holding(connection, target, package.package_type(), release.version.created_at)?,
+        scans: findings::of_content(connection, &release.version.id, &content)?.into_iter().map(|finding| finding.said).collect(),
         // What a reviewer of one repo waives is not waived in another.
-        holds: if source == target { waived(connection, release)? } else { Vec::new() },
+        holds: if source == target { waived(connection, release, &content)? } else { Vec::new() },
         brought_by: release.version.created_by.clone(),
     })
 }
 
 /// The rules that are waived for exactly this content.
-fn waived(connection: &Connection, release: &Release) -> Result<Vec<String>> {
-    let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
+fn waived(connection: &Connection, release: &Release, content: &Digest) -> Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
     let found =
-        statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
+        statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": content.to_string()}, |row| row.get(0))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -64,7 +65,7 @@ impl Exceptions {
         let bars = |reservation: &&Reservation| reservation.bars(action, &self.brought_by);
         let reserved = self.reservations.iter().find(bars).map(Reservation::order);
         let orders = reserved.into_iter().chain(self.freeze.as_ref().map(Freeze::order)).collect();
-        Answer { holds: self.holds.clone(), orders, ..Answer::default() }
+        Answer { holds: self.holds.clone(), denials: Vec::new(), scans: self.scans.clone(), orders }
     }
 }
 

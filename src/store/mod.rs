@@ -17,6 +17,7 @@ mod deliveries;
 mod drafts;
 mod evaluations;
 mod exceptions;
+mod findings;
 mod freezes;
 mod job_admin;
 mod jobs;

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params};
 use super::evaluations::NewEvaluation;
 use super::versions;
 use super::write::{Done, Write};
-use super::{exceptions, policies, rows};
+use super::{exceptions, findings, policies, rows};
 use crate::domain::access::{Permit, Promote, Write as Writing};
 use crate::domain::candidate::{Action, Decision, Reason, content_digest};
 use crate::domain::digest::Digest;
@@ -259,6 +259,7 @@ impl Write<'_> {
             )?
             .execute(named_params! {":target": target.as_str(), ":subject": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":source": source})?;
         let mut found = self.found(target, &id)?.complete(connection)?.content;
+        self.copy_findings(&release.version.id, &id, &findings::digest_of(release))?;
         self.check_other_way(&found.version)?;
         self.check_file_names(&found)?;
         found.version.created_by = self.actor().subject.clone();
