@@ -12,6 +12,8 @@ mod audit;
 mod blobs;
 mod drafts;
 mod evaluations;
+mod findings;
+mod freezes;
 mod health;
 mod metrics;
 mod operations;
@@ -19,6 +21,7 @@ mod packages;
 mod policies;
 mod quarantine;
 mod repos;
+mod reservations;
 mod search;
 mod summary;
 mod tokens;
@@ -39,6 +42,9 @@ pub fn routes() -> Routes<App> {
         .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
+        .join(reservations::routes())
+        .join(freezes::routes())
+        .join(findings::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

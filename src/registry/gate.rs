@@ -119,7 +119,7 @@ impl Gate {
                 let _slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                shared.engine.evaluate(&policies, &dossier.into_candidate(question)).map_err(failed_closed)
+                shared.engine.evaluate(&policies, &dossier.into_candidate(question)?).map_err(failed_closed)
             })
             .await
         };
