@@ -156,6 +156,8 @@ CREATE TABLE reservations (
     UNIQUE (repo_key, package_type, namespace_glob, name_glob)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX reservations_by_repo ON reservations (repo_key, reservation_id);
+
 CREATE TABLE freezes (
     freeze_id    TEXT PRIMARY KEY,
     -- Empty for the instance.
@@ -172,7 +174,8 @@ CREATE TABLE freezes (
     CHECK ((lifted_at IS NULL) = (lifted_by IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX freezes_in_force ON freezes (repo_key, package_type) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_in_force ON freezes (repo_key, package_type, after) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_listed ON freezes (repo_key, freeze_id);
 
 -- Who fetched bytes of a version; bounded for each version and by age.
 CREATE TABLE downloads (

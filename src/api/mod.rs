@@ -13,6 +13,8 @@ mod blobs;
 mod downloads;
 mod drafts;
 mod evaluations;
+mod findings;
+mod freezes;
 mod health;
 mod metrics;
 mod operations;
@@ -20,6 +22,7 @@ mod packages;
 mod policies;
 mod quarantine;
 mod repos;
+mod reservations;
 mod search;
 mod summary;
 mod tokens;
@@ -40,6 +43,9 @@ pub fn routes() -> Routes<App> {
         .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
+        .join(reservations::routes())
+        .join(freezes::routes())
+        .join(findings::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

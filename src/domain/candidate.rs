@@ -184,6 +184,8 @@ pub struct Knowledge {
     pub scans: Vec<ScanFinding>,
     /// What the server itself orders, whatever the policies say: reserved names, freezes, the canary.
     pub orders: Vec<Reason>,
+    /// The digest of what people and scanners say of it, by which the store knows a verdict that was made before they said more.
+    pub exceptions: Option<Digest>,
 }
 
 /// The newest version of a package that was visible before the one in question.

@@ -7,6 +7,7 @@ use super::access::{Roles, Scope};
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
 use super::download::FetchedBy;
+use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
 use super::name::{RepoKey, Subject};
@@ -205,6 +206,7 @@ pub enum Event {
         job_id: JobId,
     },
     Webhook(WebhookEvent),
+    Exception(ExceptionEvent),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -340,6 +342,7 @@ impl Event {
             Event::JobRetried { job_id } => entry("job.retried", "job", job_id, json!({})),
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
             Event::Webhook(event) => event.audit(),
+            Event::Exception(event) => event.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }

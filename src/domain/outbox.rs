@@ -103,6 +103,7 @@ impl Event {
             | Event::JobRetried { .. }
             | Event::JobCancelled { .. }
             | Event::Webhook(_)
+            | Event::Exception(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

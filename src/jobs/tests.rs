@@ -118,7 +118,7 @@ impl World {
             asked_at: self.clock.now(),
             hint: None,
         };
-        let verdict = engine().evaluate(&[], &dossier.into_candidate(question)).unwrap();
+        let verdict = engine().evaluate(&[], &dossier.into_candidate(question).unwrap()).unwrap();
         let permit = self.permit.clone();
         let admission = self.store.write(&self.permit, move |tx| tx.admit(&permit, &verdict)).await.unwrap();
         assert!(matches!(admission, Admission::Published { .. }), "{admission:?}");

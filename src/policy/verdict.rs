@@ -42,6 +42,7 @@ pub struct Verdict {
     policy_digest: Digest,
     engine_version: String,
     advisory_digest: Option<Digest>,
+    exceptions_digest: Option<Digest>,
     input: String,
     input_digest: Digest,
     evaluated_at: Time,
@@ -60,6 +61,7 @@ impl Verdict {
             policy_digest,
             engine_version: engine_version.to_owned(),
             advisory_digest: input.advisories_digest,
+            exceptions_digest: candidate.known.exceptions,
             input_digest: Digest::of(text.as_bytes()),
             input: text,
             evaluated_at: candidate.asked_at,
@@ -142,6 +144,12 @@ impl Verdict {
     #[must_use]
     pub fn advisory_digest(&self) -> Option<Digest> {
         self.advisory_digest
+    }
+
+    /// The digest of what people and scanners said of the version when it was judged, as the store gave it.
+    #[must_use]
+    pub fn exceptions_digest(&self) -> Option<Digest> {
+        self.exceptions_digest
     }
 
     /// Everything the decision depended on: canonical JSON that [`super::Engine::replay`] evaluates again.

@@ -123,7 +123,7 @@ impl Gate {
                 let _slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                let candidate = dossier.into_candidate(question);
+                let candidate = dossier.into_candidate(question)?;
                 let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
                 Ok(shared.engine.foresee(&policies, &candidate, verdict))
             })

@@ -11,6 +11,8 @@ mod admission;
 mod advisories;
 mod browse;
 mod evaluations;
+mod findings;
+mod freezes;
 mod gate;
 mod health;
 mod inspection;
@@ -19,6 +21,7 @@ mod operations;
 mod policies;
 mod reevaluation;
 mod repos;
+mod reservations;
 mod search;
 mod slots;
 mod upload;
@@ -46,7 +49,7 @@ pub use crate::store::{
     OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
-pub use crate::store::{NewEntry, Upload, UploadState};
+pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
 pub use crate::blobs::DiskSpace;

@@ -20,8 +20,8 @@ use crate::error::{Code, Error, Result};
 
 /// The questions of somebody who may review in the repo of the permit.
 pub struct ReviewView {
-    connection: Reader,
-    permit: Permit<Promote>,
+    pub(super) connection: Reader,
+    pub(super) permit: Permit<Promote>,
 }
 
 impl ReviewView {

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params};
 use super::evaluations::NewEvaluation;
 use super::versions;
 use super::write::{Done, Write};
-use super::{policies, rows};
+use super::{exceptions, findings, policies, rows};
 use crate::domain::access::{Permit, Promote, Write as Writing};
 use crate::domain::candidate::{Action, Decision, Reason, content_digest};
 use crate::domain::digest::Digest;
@@ -109,11 +109,14 @@ impl Write<'_> {
         Ok(done.and(Event::Promoted { source: source_name, target: target_name, state }))
     }
 
-    /// Whether the verdict was made for this content and for the policies in force now.
+    /// Whether the verdict was made for this content, for the policies in force now, and for what people and scanners say now.
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
+        let said = exceptions::read(self.connection(), &release.version.repo, release, repo)?;
+        let said = said.answer(verdict.action()).digest()?;
         Ok(verdict.repo() == repo
+            && verdict.exceptions_digest() == Some(said)
             && verdict.content_digest() == digest
             && verdict.policy_digest() == digest_of_policies(&policies.digests()))
     }
@@ -263,6 +266,7 @@ impl Write<'_> {
                 ":first_seen_at": release.version.first_seen_at.unix_ms(), ":published_by": release.version.published_by.as_str(), ":copy": copy,
             })?;
         let mut found = self.found(target, &id)?.complete(connection)?.content;
+        self.copy_findings(&release.version.id, &id, &findings::digest_of(release))?;
         self.check_other_way(&found.version)?;
         self.check_file_names(&found)?;
         found.version.created_by = self.actor().subject.clone();

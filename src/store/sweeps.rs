@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::jobs::{self, JobKind, NewJob};
 use super::write::{Bookkeeping, Write};
 use super::{Store, rows};
+use crate::domain::exception;
 use crate::domain::id::VersionId;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{PackageType, RepoKey};
@@ -149,6 +150,21 @@ fn ask(connection: &Connection, id: uuid::Uuid, now: Time, scope: &SweepScope) -
 }
 
 impl Write<'_> {
+    /// Has judged again what was said something about beside the policies.
+    pub(super) fn judge_again(&mut self, said_of: exception::SweepScope) -> Result<()> {
+        let scope = match said_of {
+            exception::SweepScope::Version(_, id) => return self.schedule_at(&id, self.now()),
+            exception::SweepScope::Instance => SweepScope::Instance,
+            exception::SweepScope::Repo(repo) => SweepScope::Repo(repo),
+            exception::SweepScope::Package(_, package) => SweepScope::Package {
+                package_type: package.package_type().clone(),
+                namespace_key: package.namespace_key().to_owned(),
+                name_key: package.name_key().to_owned(),
+            },
+        };
+        self.ask_sweep(&scope)
+    }
+
     /// Asks for a re-evaluation of these versions with the change that makes it necessary. The event of that change must wake the
     /// queue: be in the outbox, or in `Event::touches_queue`.
     ///
