@@ -18,6 +18,7 @@ mod metrics;
 mod model;
 mod operations;
 mod plans;
+mod policy_cases;
 mod quarantine;
 mod queue;
 mod races;

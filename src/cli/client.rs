@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::fields::{text, words};
+use super::fields::{count, list, text, words};
 use crate::error::Code;
 
 /// How long a connection may take to come about.
@@ -71,6 +71,23 @@ impl Client {
     /// When nobody answers, or with a refusal.
     pub(super) async fn post(&self, path: &[&str]) -> Result<Answer, Failure> {
         self.done(self.ask(self.request(Method::POST, path, &[])).await?)
+    }
+
+    /// Changes something, or asks for something, by a JSON body.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(method, path, &[]).json(body)).await?)
+    }
+
+    /// Reads something that need not be there; `None` when it is not.
+    ///
+    /// # Errors
+    /// When nobody answers, or with another refusal.
+    pub(super) async fn find(&self, path: &[&str]) -> Result<Option<Answer>, Failure> {
+        let answer = self.ask(self.request(Method::GET, path, &[])).await?;
+        if answer.status == Code::NotFound.status() { Ok(None) } else { self.done(answer).map(Some) }
     }
 
     /// Changes something in bulk; `None` when the server is too old to know the address.
@@ -156,7 +173,7 @@ impl Client {
             Ok(token) => format!("the token in {} was refused by {}: ", token.file.display(), self.url()),
             Err(why) => format!("{} wants a token, and none was sent: {why}: ", self.url()),
         };
-        Failure::Failed(format!("{context}{said}{request}"))
+        Failure::Failed(format!("{context}{said}{request}{}", faults(&answer.json)))
     }
 
     /// Why there is no answer, in words.
@@ -175,6 +192,17 @@ impl Client {
             format!("the connection to {url} broke: {}; try again", causes(fault))
         })
     }
+}
+
+/// The faults of a text that was sent, a line each.
+fn faults(refusal: &Value) -> String {
+    let line = |fault: &Value| {
+        let file = text(fault, "/file").map_or_else(String::new, |file| format!("{file} "));
+        let help = text(fault, "/help").map_or_else(String::new, |help| format!(" ({help})"));
+        let place = format!("line {}, column {}", count(fault, "/line").unwrap_or(0), count(fault, "/column").unwrap_or(0));
+        format!("\n  {file}{place}: {}{help}", text(fault, "/message").unwrap_or_default())
+    };
+    list(refusal, "/faults").iter().map(line).collect()
 }
 
 /// Whether TLS failed. An I/O error hides the cause that it wraps from `source`.

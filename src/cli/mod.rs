@@ -18,6 +18,7 @@ mod index;
 mod jobs;
 mod outbox;
 mod pages;
+mod policy;
 mod search;
 mod serve;
 mod session;
@@ -76,6 +77,13 @@ enum Command {
         #[command(subcommand)]
         command: outbox::OutboxCommand,
     },
+    /// Write, try, store and look at policies.
+    Policy {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
     /// Find packages on the running server.
     Search {
         #[command(flatten)]
@@ -132,6 +140,7 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Jobs { server, command }) => session::run(server.after(&base), async |session| jobs::run(session, command).await),
         Some(Command::Outbox { server, command }) => session::run(server.after(&base), async |session| outbox::run(session, command).await),
+        Some(Command::Policy { server, command }) => policy::run(server.after(&base), command),
         Some(Command::Search { server, arguments }) => {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }

@@ -9,12 +9,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::{Stopwatch, deadline_after_ms};
+use crate::domain::candidate::PolicyLevel;
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::metrics::Metrics;
-use crate::policy::{Document, Engine, PolicyInForce, Verdict};
+use crate::policy::{Cases, Document, Engine, PolicyInForce, Verdict, refusal_of};
 use crate::store::{Dossier, PolicyRevision, PolicySnapshot, Question};
 
 /// Policy texts checked at once: a text may take its check a second of a core.
@@ -127,16 +128,18 @@ impl Gate {
         }
     }
 
-    /// Checks a policy text, a few at once, on the blocking pool.
+    /// Checks a policy text and tries it on its cases, a few at once, on the blocking pool; tells how many cases there are.
     ///
     /// # Errors
-    /// `bad_policy` with every fault.
-    pub(super) async fn check(&self, text: String) -> Result<Arc<Document>> {
+    /// `bad_policy` with every fault of either text, or with every case that the policy fails.
+    pub(super) async fn check_with_cases(&self, level: PolicyLevel, text: String, cases: String) -> Result<(Arc<Document>, usize)> {
         let slot = Arc::clone(&self.checks).acquire_owned().await.map_err(|cause| Error::internal("waiting to check a policy", cause))?;
         let shared = Arc::clone(&self.shared);
         hop::run(move || {
             let _slot = slot;
-            shared.engine.check(&text).map(Arc::new)
+            let document = Arc::new(shared.engine.check(&text)?);
+            let tried = Cases::read(&cases)?.try_on(&*shared.engine, level, &document)?;
+            refusal_of(&tried).map_or(Ok((document, tried.len())), Err)
         })
         .await
     }

@@ -28,7 +28,7 @@ pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use operations::{RETRY_LIMIT, Retried};
-pub use policies::StoredPolicy;
+pub use policies::{OfferedPolicy, StoredPolicy};
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.

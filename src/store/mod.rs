@@ -63,7 +63,7 @@ pub use notes::Note;
 pub use operations::{COUNT_LIMIT, DatabaseFiles, OpsSummary, OutboxFigures};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};
 pub use outbox_admin::OutboxFilter;
-pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
+pub use policies::{ListedRevision, NewPolicy, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
 pub use review_view::ReviewView;
