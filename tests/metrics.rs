@@ -18,6 +18,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_disk_size_bytes", "gauge"),
     ("artifortress_gate_decisions", "counter"),
     ("artifortress_gate_evaluation_duration_seconds", "histogram"),
+    ("artifortress_gate_rule_firings", "counter"),
     ("artifortress_holds_open", "gauge"),
     ("artifortress_http_connections", "gauge"),
     ("artifortress_http_request_duration_seconds", "histogram"),

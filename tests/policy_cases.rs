@@ -8,7 +8,8 @@ use crate::support::{Daemon, TestApp, rule, text};
 
 const POLICY: &str = "/v1/repos/main/policy";
 const MALWARE: &str = r#"@id("malware") forbid (principal, action, resource) when { context.advisories.malicious };"#;
-const CASES: &str = "[[case]]\nname = \"malware is denied\"\nfacts.advisories.malicious = true\ndecision = \"deny\"\nrules = [\"malware\"]\n";
+const CASES: &str =
+    "[[case]]\nname = \"malware is denied\"\nfacts.advisories.malicious = true\ndecision = \"deny\"\nrules = [\"malware\"]\n";
 
 async fn put(app: &TestApp, path: &str, body: Value) -> crate::support::Response {
     app.call("PUT", path).token(&app.admin).json(&body).send().await

@@ -11,6 +11,7 @@ mod command_line_retries;
 mod crash;
 mod crash_queue;
 mod degraded;
+mod firings;
 mod gate;
 mod leaks;
 mod lifecycle;

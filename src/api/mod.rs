@@ -11,6 +11,7 @@ mod audit;
 mod blobs;
 mod drafts;
 mod evaluations;
+mod firings;
 mod health;
 mod metrics;
 mod operations;
@@ -45,6 +46,7 @@ pub fn routes() -> Routes<App> {
         .join(packages::routes())
         .join(policies::routes())
         .join(evaluations::routes())
+        .join(firings::routes())
         .join(quarantine::routes())
         .join(search::routes())
         .join(webhooks::routes())

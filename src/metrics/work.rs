@@ -11,7 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{quick, slow};
-use crate::domain::candidate::{Action, Decision};
+use crate::domain::candidate::{Action, Decision, PolicyLevel};
+use crate::domain::waiver::FiringPart;
 
 /// A number that is set, not counted.
 type Level = Gauge<u64, AtomicU64>;
@@ -22,6 +23,15 @@ type Seconds = Gauge<f64, AtomicU64>;
 struct Decided {
     action: &'static str,
     decision: &'static str,
+}
+
+/// Whose the reasons are that no policy gives.
+const SERVER: &str = "server";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Fired {
+    part: &'static str,
+    policy: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,11 +71,12 @@ struct ByMode {
 pub struct Gate {
     decisions: Family<Decided, Counter>,
     duration: Histogram,
+    firings: Family<Fired, Counter>,
 }
 
 impl Gate {
     pub(super) fn register(registry: &mut Registry) -> Gate {
-        let group = Gate { decisions: Family::default(), duration: quick() };
+        let group = Gate { decisions: Family::default(), duration: quick(), firings: Family::default() };
         let failures = ["timeout", "error"].into_iter();
         let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
         for action in Action::ALL {
@@ -80,7 +91,18 @@ impl Gate {
             Unit::Seconds,
             group.duration.clone(),
         );
+        for part in FiringPart::ALL {
+            for policy in PolicyLevel::ALL.iter().map(|level| level.as_str()).chain([SERVER]) {
+                drop(group.firings.get_or_create(&Fired { part: part.as_str(), policy }));
+            }
+        }
+        registry.register("gate_rule_firings", "Rules that fired, by whether they decided and whose they are", group.firings.clone());
         group
+    }
+
+    /// A rule has fired.
+    pub fn fired(&self, part: FiringPart, policy: Option<PolicyLevel>) {
+        self.firings.get_or_create(&Fired { part: part.as_str(), policy: policy.map_or(SERVER, PolicyLevel::as_str) }).inc();
     }
 
     /// The gate has answered a question about `action`: a decision, `timeout` or `error`.

@@ -12,6 +12,7 @@ use crate::clock::{Stopwatch, deadline_after_ms};
 use crate::domain::candidate::PolicyLevel;
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
+use crate::domain::waiver::FiringPart;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::metrics::Metrics;
@@ -88,7 +89,10 @@ impl Gate {
         let (action, watch) = (question.action, Stopwatch::start());
         let judged = self.evaluate(deadline, named, question, gather).await;
         let decision = match &judged {
-            Ok(verdict) => verdict.decision().as_str(),
+            Ok(verdict) => {
+                self.count_firings(verdict);
+                verdict.decision().as_str()
+            }
             Err(error) if error.code() == Code::PolicyTimeout => "timeout",
             Err(error) if error.code() == Code::PolicyError => "error",
             // There was nothing to judge.
@@ -96,6 +100,14 @@ impl Gate {
         };
         self.metrics.gate.decided(action.as_str(), decision, watch.elapsed());
         judged
+    }
+
+    fn count_firings(&self, verdict: &Verdict) {
+        let parts =
+            [(FiringPart::Enforced, verdict.reasons()), (FiringPart::Observed, verdict.observed()), (FiringPart::Waived, verdict.waived())];
+        for (part, reasons) in parts {
+            reasons.iter().for_each(|reason| self.metrics.gate.fired(part, reason.policy));
+        }
     }
 
     async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>

@@ -10,6 +10,7 @@
 mod admission;
 mod browse;
 mod evaluations;
+mod firings;
 mod gate;
 mod health;
 mod lifecycle;
@@ -37,6 +38,7 @@ pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
     OutboxFilter, OutboxRow,
 };
+pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};

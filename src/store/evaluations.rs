@@ -226,6 +226,6 @@ impl Write<'_> {
                 ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
                 ":advisories": verdict.advisory_digest().map(|digest| digest.to_string()),
             })?;
-        Ok(())
+        self.count_firings(new.repo, verdict)
     }
 }
