@@ -9,6 +9,7 @@
 
 mod audit;
 mod blobs;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod firings;
@@ -48,6 +49,7 @@ pub fn routes() -> Routes<App> {
         .join(evaluations::routes())
         .join(firings::routes())
         .join(quarantine::routes())
+        .join(downloads::routes())
         .join(search::routes())
         .join(webhooks::routes())
         .join(audit::routes())

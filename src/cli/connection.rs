@@ -51,6 +51,11 @@ impl ServerFlags {
         [server, path("token-file", &self.token_file), path("config", &self.config), path("data-dir", &self.data_dir)].concat()
     }
 
+    /// The data directory whose server is asked; `None` when the server was named by its address.
+    pub(super) fn data_directory(&self) -> Option<PathBuf> {
+        if self.server.is_some() { None } else { self.settings().ok().map(|settings| settings.data_dir) }
+    }
+
     fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))

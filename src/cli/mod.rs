@@ -11,6 +11,7 @@
 mod client;
 mod connection;
 mod directory;
+mod doctor;
 mod failure;
 mod fields;
 mod health;
@@ -98,6 +99,13 @@ enum Command {
         #[command(subcommand)]
         command: index::IndexCommand,
     },
+    /// Look for what makes trouble later, and prove through the server's address that the gate stands.
+    Doctor {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: doctor::DoctorArguments,
+    },
     /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
     Verify {
         #[command(flatten)]
@@ -145,6 +153,9 @@ pub fn run() -> ExitCode {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Doctor { server, arguments }) => {
+            session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
+        }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),

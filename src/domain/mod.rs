@@ -8,10 +8,12 @@
 
 pub mod access;
 pub mod advisory;
+pub mod canary;
 pub mod candidate;
 pub mod contents;
 pub mod coordinates;
 pub mod digest;
+pub mod download;
 pub mod event;
 pub mod id;
 pub mod lifecycle;

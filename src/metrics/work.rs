@@ -1,4 +1,4 @@
-//! The gate, the outbox, the jobs and the search. Invariant: every kind, state and outcome is a word of an enum of this program.
+//! The outbox, the jobs and the search. Invariant: every kind, state and outcome is a word of an enum of this program.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,8 +11,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{quick, slow};
-use crate::domain::candidate::{Action, Decision, PolicyLevel};
-use crate::domain::waiver::FiringPart;
 
 /// A number that is set, not counted.
 type Level = Gauge<u64, AtomicU64>;
@@ -20,23 +18,8 @@ type Level = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Decided {
-    action: &'static str,
-    decision: &'static str,
-}
-
-/// Whose the reasons are that no policy gives.
-const SERVER: &str = "server";
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Fired {
-    part: &'static str,
-    policy: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
+pub(super) struct ByOutcome {
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,52 +47,6 @@ struct ByState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByMode {
     mode: &'static str,
-}
-
-/// Decisions of the policy gate.
-#[derive(Debug)]
-pub struct Gate {
-    decisions: Family<Decided, Counter>,
-    duration: Histogram,
-    firings: Family<Fired, Counter>,
-}
-
-impl Gate {
-    pub(super) fn register(registry: &mut Registry) -> Gate {
-        let group = Gate { decisions: Family::default(), duration: quick(), firings: Family::default() };
-        let failures = ["timeout", "error"].into_iter();
-        let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
-        for action in Action::ALL {
-            for decision in &decisions {
-                drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
-            }
-        }
-        registry.register("gate_decisions", "What the policy gate decided, or that it failed closed", group.decisions.clone());
-        registry.register_with_unit(
-            "gate_evaluation_duration",
-            "Gathering the input of a decision and evaluating it, waiting for a slot included",
-            Unit::Seconds,
-            group.duration.clone(),
-        );
-        for part in FiringPart::ALL {
-            for policy in PolicyLevel::ALL.iter().map(|level| level.as_str()).chain([SERVER]) {
-                drop(group.firings.get_or_create(&Fired { part: part.as_str(), policy }));
-            }
-        }
-        registry.register("gate_rule_firings", "Rules that fired, by whether they decided and whose they are", group.firings.clone());
-        group
-    }
-
-    /// A rule has fired.
-    pub fn fired(&self, part: FiringPart, policy: Option<PolicyLevel>) {
-        self.firings.get_or_create(&Fired { part: part.as_str(), policy: policy.map_or(SERVER, PolicyLevel::as_str) }).inc();
-    }
-
-    /// The gate has answered a question about `action`: a decision, `timeout` or `error`.
-    pub fn decided(&self, action: &'static str, decision: &'static str, elapsed: Duration) {
-        self.decisions.get_or_create(&Decided { action, decision }).inc();
-        self.duration.observe(elapsed.as_secs_f64());
-    }
 }
 
 /// The relay of the outbox.

@@ -8,10 +8,12 @@
 //! * an annotation: `rule.rs`; a reason to refuse a text: `document.rs` (meaning) or `scan.rs` (letters and nesting).
 //! * another language: implement `engine::Engine`; nothing outside this room names Cedar.
 
+mod asked;
 mod cases;
 mod catalogue;
 mod context;
 mod document;
+mod due;
 mod engine;
 mod evaluate;
 mod facts;
@@ -20,12 +22,15 @@ mod input;
 mod known;
 mod licenses;
 mod manifest;
+mod mentions;
 mod rule;
 mod scan;
 mod schema;
 mod starter;
+mod totality;
 mod verdict;
 
+pub use asked::Asked;
 pub use cases::{CASES_LIMIT, CASES_LIMIT_BYTES, Cases, Expected, Got, Tried, refusal_of};
 pub use catalogue::fact_table;
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
@@ -33,6 +38,7 @@ pub use engine::{CedarEngine, Engine};
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use fault::Fault;
 pub use manifest::REQUIRES_LIMIT;
+pub use mentions::Mentions;
 pub use rule::{Mode, Rule};
 pub use schema::SCHEMA;
 pub use starter::{STARTER, STARTER_CASES};
@@ -41,6 +47,10 @@ pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_di
 #[cfg(test)]
 mod document_tests;
 #[cfg(test)]
+mod due_tests;
+#[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod property_tests;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::{Stopwatch, deadline_after_ms};
-use crate::domain::candidate::PolicyLevel;
+use crate::domain::candidate::{PolicyLevel, orders};
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::domain::waiver::FiringPart;
@@ -99,6 +99,11 @@ impl Gate {
             Err(_) => return judged,
         };
         self.metrics.gate.decided(action.as_str(), decision, watch.elapsed());
+        if let Ok(verdict) = &judged
+            && verdict.reasons().iter().any(|reason| reason.rule == orders::CANARY)
+        {
+            self.metrics.gate.refused_canary(verdict.evaluated_at().unix_ms() / 1000);
+        }
         judged
     }
 
@@ -123,7 +128,9 @@ impl Gate {
                 let _slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                shared.engine.evaluate(&policies, &dossier.into_candidate(question)).map_err(failed_closed)
+                let candidate = dossier.into_candidate(question);
+                let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
+                Ok(shared.engine.foresee(&policies, &candidate, verdict))
             })
             .await
         };
@@ -272,6 +279,10 @@ mod tests {
 
         fn evaluate(&self, _policies: &[PolicyInForce], _candidate: &Candidate) -> Result<Verdict> {
             self.wait()
+        }
+
+        fn foresee(&self, _policies: &[PolicyInForce], _candidate: &Candidate, verdict: Verdict) -> Verdict {
+            verdict
         }
 
         fn replay(&self, _input: &str, _policies: &[PolicyInForce]) -> Result<Outcome> {

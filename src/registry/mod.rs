@@ -16,6 +16,7 @@ mod health;
 mod lifecycle;
 mod operations;
 mod policies;
+mod reevaluation;
 mod repos;
 mod search;
 mod upload;
@@ -30,13 +31,14 @@ pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
+pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
-    OutboxFilter, OutboxRow,
+    OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};

@@ -40,6 +40,8 @@ pub struct Dossier {
 pub(super) struct Waived {
     pub(super) holds: Vec<String>,
     pub(super) denials: Vec<String>,
+    /// When the first of them ends.
+    pub(super) end_at: Option<Time>,
 }
 
 /// Who asks the gate, for what.
@@ -112,17 +114,18 @@ impl Dossier {
             subject: question.subject,
             roles: question.roles,
             token_id: question.token_id,
-            publisher: version.created_by.to_string(),
+            publisher: version.published_by.to_string(),
             version_id: version.id,
             coordinates: version.coordinates,
             upstream: None,
             files,
             manifest,
-            first_seen_at: version.created_at,
+            first_seen_at: version.first_seen_at,
             published_upstream_at: None,
             asked_at: question.asked_at,
             waived_rules: self.waived.holds,
             waived_denials: self.waived.denials,
+            waivers_end_at: self.waived.end_at,
             hint: question.hint,
             known: self.known,
         }
@@ -132,10 +135,17 @@ impl Dossier {
 /// The rules that are waived for exactly this content.
 fn waived(connection: &Connection, release: &Release) -> Result<Waived> {
     let digest = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
-    let mut statement = connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
-    let found =
-        statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
-    Ok(Waived { holds: found.collect::<rusqlite::Result<_>>()?, denials: Vec::new() })
+    let mut statement =
+        connection.prepare_cached("SELECT rule, covers FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
+    let mut found = statement.query(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()})?;
+    let mut waived = Waived::default();
+    while let Some(row) = found.next()? {
+        match rows::parse(row, "covers")? {
+            Decision::Deny => waived.denials.push(row.get("rule")?),
+            Decision::Quarantine | Decision::Allow => waived.holds.push(row.get("rule")?),
+        }
+    }
+    Ok(waived)
 }
 
 impl AuthorView {

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{rows, versions};
+use crate::domain::canary;
 use crate::domain::candidate::{Knowledge, Previous};
 use crate::domain::contents::Contents;
 use crate::domain::lifecycle::State;
@@ -18,6 +19,8 @@ pub(super) fn of(connection: &Connection, release: &Release, target: &Repo) -> R
     let mut known = Knowledge { contents: contents(connection, &content.to_string())?, ..Knowledge::default() };
     known.previous = previous(connection, &release.version, target)?;
     known.has_built_distribution = has_built_distribution(connection, &release.version, target)?;
+    canary::advise(&release.version.coordinates, &mut known.advisories);
+    known.orders.extend(canary::order(&release.version.coordinates));
     Ok(known)
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod checkpoints;
 mod connection;
 mod deliveries;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod firings;
@@ -33,12 +34,14 @@ mod prune;
 mod quarantine;
 mod quarantine_list;
 mod read_view;
+mod reevaluations;
 mod repos;
 mod review_view;
 mod rows;
 mod search;
 mod settings;
 mod steps;
+mod sweeps;
 mod tokens;
 mod uploads;
 mod versions;
@@ -68,12 +71,14 @@ pub use outbox_admin::OutboxFilter;
 pub use policies::{ListedRevision, NewPolicy, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
+pub use reevaluations::{Case, Reevaluated};
 pub use review_view::ReviewView;
 pub use rows::Page;
 pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery};
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
+pub use sweeps::{SweepPiece, SweepRow, SweepScope};
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
 pub use webhooks::{NewWebhook, WebhookChange, WebhookRow};
@@ -113,6 +118,7 @@ pub struct Store {
     readers: r2d2::Pool<pool::Readers>,
     writer: writer::Writer,
     notes: notes::Notes,
+    fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
@@ -153,6 +159,7 @@ impl Store {
             readers,
             writer,
             notes: notes::Notes::default(),
+            fetches: downloads::Fetches::default(),
             opened_at: clock.now(),
             clock,
             identity_generation,

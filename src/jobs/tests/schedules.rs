@@ -225,7 +225,7 @@ impl Run {
     async fn work(&mut self, worker: usize) {
         let Some((jobs, outcomes @ None)) = &mut self.workers[worker] else { return };
         let world = self.world.as_ref().unwrap();
-        let tools = world.settings.tools(&world.store, CancellationToken::new());
+        let tools = world.settings.tools(&world.store, &world.registry, CancellationToken::new());
         let mut found = Vec::new();
         for job in &*jobs {
             let outcome = kinds::run(job.kind, &tools, std::slice::from_ref(job)).await;

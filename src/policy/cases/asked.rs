@@ -172,6 +172,7 @@ fn candidate(written: &Written) -> Result<Candidate> {
         asked_at: asked_at(),
         waived_rules: Vec::new(),
         waived_denials: Vec::new(),
+        waivers_end_at: None,
         hint: None,
         publisher: written.principal.clone(),
         known: Knowledge {
