@@ -12,6 +12,7 @@ mod crash;
 mod crash_queue;
 mod degraded;
 mod doctor;
+mod dry_run;
 mod firings;
 mod gate;
 mod leaks;

@@ -11,6 +11,7 @@ mod audit;
 mod blobs;
 mod downloads;
 mod drafts;
+mod dry_run;
 mod evaluations;
 mod firings;
 mod health;
@@ -21,6 +22,7 @@ mod policies;
 mod quarantine;
 mod repos;
 mod search;
+mod stream;
 mod summary;
 mod tokens;
 mod uploads;
@@ -48,6 +50,7 @@ pub fn routes() -> Routes<App> {
         .join(policies::routes())
         .join(evaluations::routes())
         .join(firings::routes())
+        .join(dry_run::routes())
         .join(quarantine::routes())
         .join(downloads::routes())
         .join(search::routes())

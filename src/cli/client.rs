@@ -150,7 +150,8 @@ impl Client {
         if answer.status == Code::Unavailable.status() { Ok(answer) } else { self.done(answer) }
     }
 
-    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+    /// A request with the token, if there is one.
+    pub(super) fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
         let request = self.http.request(method, self.address(path, query));
         match &self.connection.token {
             Ok(token) => request.header(AUTHORIZATION, token.header.clone()),
@@ -158,9 +159,26 @@ impl Client {
         }
     }
 
+    /// The beginning of an answer that comes in pieces.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn begin(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let refusal = self.read(response).await?;
+        Err(self.refused(&refusal))
+    }
+
     /// Any answer, refusals included.
     async fn ask(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let mut response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        let response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
         let status = response.status();
         let moved = status
             .is_redirection()

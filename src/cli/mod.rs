@@ -17,6 +17,7 @@ mod fields;
 mod health;
 mod index;
 mod jobs;
+mod lines;
 mod outbox;
 mod pages;
 mod policy;

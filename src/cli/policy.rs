@@ -16,6 +16,7 @@ use super::terminal::Style;
 use crate::domain::name::RepoKey;
 use crate::policy::{STARTER, STARTER_CASES};
 
+mod dry_run;
 mod files;
 mod local;
 
@@ -41,6 +42,8 @@ pub(super) enum PolicyCommand {
         #[arg(long, conflicts_with = "cases")]
         no_cases: bool,
     },
+    /// Try a policy on everything that is stored, without storing it.
+    DryRun(dry_run::DryRunArguments),
     /// Show the policy in force.
     Show(ShowArguments),
 }
@@ -102,6 +105,7 @@ pub(super) fn run(flags: ServerFlags, command: PolicyCommand) -> ExitCode {
             let cases = if no_cases { Kept::None } else { Kept::AsBefore };
             return session::run(flags, async |session| put(&session, &file, repo.as_ref(), cases).await);
         }
+        PolicyCommand::DryRun(arguments) => return session::run(flags, async |session| dry_run::run(&session, &arguments).await),
         PolicyCommand::Show(arguments) => return session::run(flags, async |session| show(&session, &arguments).await),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::{Stopwatch, deadline_after_ms};
-use crate::domain::candidate::{PolicyLevel, orders};
+use crate::domain::candidate::{Candidate, PolicyLevel, orders};
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::domain::waiver::FiringPart;
@@ -163,6 +163,11 @@ impl Gate {
         .await
     }
 
+    /// The engine for work that lets nothing in, and therefore takes no place at the gate.
+    pub(super) fn aside(&self) -> Aside {
+        Aside(Arc::clone(&self.shared))
+    }
+
     /// Keeps a checked policy at hand, so that the first evaluation under it need not parse it.
     pub(super) fn remember(&self, document: &Arc<Document>) {
         self.shared.remember(document);
@@ -200,6 +205,33 @@ impl Gate {
         tokio::time::timeout(Duration::from_millis(self.budget_ms), work)
             .await
             .unwrap_or_else(|elapsed| Err(late(elapsed).with("failClosed", true).with("timeoutMs", self.budget_ms)))
+    }
+}
+
+/// The engine beside the gate. Its calls block.
+#[derive(Clone)]
+pub(super) struct Aside(Arc<Shared>);
+
+impl Aside {
+    /// The checked policies of a snapshot.
+    ///
+    /// # Errors
+    /// `policy_error` when this version's engine refuses a stored text.
+    pub(super) fn in_force(&self, snapshot: &PolicySnapshot) -> Result<Vec<PolicyInForce>> {
+        self.0.in_force(snapshot)
+    }
+
+    /// What these policies say of a candidate; nothing is counted.
+    ///
+    /// # Errors
+    /// `policy_error`.
+    pub(super) fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
+        self.0.engine.evaluate(policies, candidate)
+    }
+
+    /// The engine itself.
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
     }
 }
 
@@ -254,7 +286,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::domain::candidate::Candidate;
     use crate::policy::Outcome;
 
     /// An engine that answers only when the test has ended.

@@ -9,6 +9,7 @@
 
 mod admission;
 mod browse;
+mod dry_run;
 mod evaluations;
 mod firings;
 mod gate;
@@ -24,8 +25,11 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 pub use admission::{Admitted, Deposit};
 pub use browse::{Located, VersionSight};
+pub use dry_run::{Change, DryRun, Extent, Progress, Tally, Trial};
 pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
@@ -62,13 +66,15 @@ pub struct Registry {
     blobs: Blobs,
     gate: Gate,
     upload_expire_ms: i64,
+    /// One policy is tried on what is stored at a time.
+    trials: Arc<Semaphore>,
 }
 
 impl Registry {
     /// The registry over a store and its blobs, judged by `gate`; open uploads live `upload_expire_ms`.
     #[must_use]
     pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, upload_expire_ms: i64) -> Registry {
-        Registry { store, blobs, gate, upload_expire_ms }
+        Registry { store, blobs, gate, upload_expire_ms, trials: Arc::new(Semaphore::new(1)) }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials

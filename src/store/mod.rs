@@ -41,6 +41,7 @@ mod rows;
 mod search;
 mod settings;
 mod steps;
+mod survey;
 mod sweeps;
 mod tokens;
 mod uploads;
@@ -78,6 +79,7 @@ pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery}
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
+pub use survey::{SurveyPage, Surveyed};
 pub use sweeps::{SweepPiece, SweepRow, SweepScope};
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
