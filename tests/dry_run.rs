@@ -107,7 +107,11 @@ async fn one_policy_is_tried_at_a_time_and_a_client_that_goes_away_ends_it() {
         tokio::spawn(async move { app.post(&app.admin, DRY_RUN, json!({"policy": DENY_ALL})).await })
     };
     let engine = Arc::clone(&app.engine);
-    tokio::task::spawn_blocking(move || engine.wait_until_asked(asked + 1)).await.unwrap();
+    let wait = move || {
+        engine.wait_until_asked(asked + 1);
+        Ok(())
+    };
+    artifortress::hop::run(wait).await.unwrap();
     let second = app.post(&app.admin, DRY_RUN, json!({"policy": ""})).await;
     assert_eq!(second.header("retry-after"), "10");
     second.refused(429, "too_many_requests");

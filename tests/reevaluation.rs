@@ -136,6 +136,30 @@ async fn an_instance_policy_reaches_what_was_there_before_it_in_every_repo() {
 }
 
 #[tokio::test]
+async fn an_import_of_advisories_holds_what_is_visible_and_a_withdrawal_releases_it() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("malware", "deny", "context.advisories.malicious")).await;
+    let bad = app.published("main", &Package { package_type: "npm".to_owned(), ..Package::generic("demo", "1.0.0") }).await;
+    let good = app.published("main", &Package { package_type: "npm".to_owned(), ..Package::generic("other", "1.0.0") }).await;
+    app.run_jobs().await;
+    let import = async |more: Value| {
+        let mut record =
+            json!({"id": "MAL-2026-1", "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "versions": ["1.0.0"]}]});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        app.call("POST", "/v1/admin/advisories/imports").token(&app.admin).body(format!("{record}\n")).send().await.expect(200);
+        app.run_jobs().await;
+    };
+    import(json!({"modified": "2026-05-01T00:00:00Z"})).await;
+    assert_eq!([app.state("main", &bad).await, app.state("main", &good).await], ["quarantined", "published"]);
+    let count = app.ask("SELECT count(*) FROM evaluations");
+    // Another snapshot, the same answer.
+    import(json!({"modified": "2026-05-02T00:00:00Z", "summary": "more words"})).await;
+    assert_eq!(app.ask("SELECT count(*) FROM evaluations"), count);
+    import(json!({"modified": "2026-05-03T00:00:00Z", "withdrawn": "2026-05-03T00:00:00Z"})).await;
+    assert_eq!(app.state("main", &bad).await, "published");
+}
+
+#[tokio::test]
 async fn judging_again_without_a_difference_records_nothing() {
     let app = TestApp::new().await;
     app.set_policy("main", HOLD_ALL).await;
@@ -242,10 +266,9 @@ async fn a_sweep_goes_on_where_it_stopped_and_begins_again_when_the_policy_chang
 }
 
 #[tokio::test]
-async fn the_list_of_fetchers_is_bounded_and_forgotten_in_time() {
+async fn the_list_of_fetchers_is_bounded_and_for_reviewers() {
     let app = TestApp::with(|config| {
         config.downloads.per_version = 2;
-        config.downloads.keep_days = 30;
     })
     .await;
     let id = app.published("main", &Package::generic("demo", "1.0")).await;

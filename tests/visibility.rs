@@ -100,7 +100,8 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
                 Some(choices) => choices.clone(),
                 None => {
                     assert!(
-                        ["jobId", "eventId", "tokenId", "uploadId", "revision", "asset", "webhookId", "deliveryId"].contains(&parameter),
+                        ["jobId", "eventId", "tokenId", "uploadId", "revision", "asset", "webhookId", "deliveryId", "advisoryId"]
+                            .contains(&parameter),
                         "{pattern}: say what {{{parameter}}} of a withheld version is"
                     );
                     vec![example_segment.to_owned()]

@@ -7,6 +7,7 @@
 //! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
 //! 5. the role matrix in `tests/` shows the new line: review it.
 
+pub mod advisories;
 mod audit;
 mod blobs;
 mod downloads;
@@ -19,6 +20,7 @@ mod metrics;
 mod operations;
 mod packages;
 mod policies;
+mod proofs;
 mod quarantine;
 mod repos;
 mod search;
@@ -30,6 +32,8 @@ mod version_wire;
 mod versions;
 mod webhooks;
 pub mod wire;
+
+pub(crate) use proofs::{finding, tally};
 
 use crate::app::App;
 use crate::http::Routes;
@@ -49,12 +53,14 @@ pub fn routes() -> Routes<App> {
         .join(packages::routes())
         .join(policies::routes())
         .join(evaluations::routes())
+        .join(proofs::routes())
         .join(firings::routes())
         .join(dry_run::routes())
         .join(quarantine::routes())
         .join(downloads::routes())
         .join(search::routes())
         .join(webhooks::routes())
+        .join(advisories::routes())
         .join(audit::routes())
         .join(operations::routes())
         .join(summary::routes())

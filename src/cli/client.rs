@@ -17,6 +17,8 @@ use crate::error::Code;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long sending a long body may take, its answer included: six hours.
+const SENDING_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// The longest answer that is read; a full page of any list is far below it.
 const ANSWER_LIMIT_BYTES: usize = 16 << 20;
 /// How much is read of an answer that matters only for whether it is a refusal.
@@ -98,8 +100,24 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers, or with a refusal.
-    pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Answer, Failure> {
+    pub(super) async fn send_json(&self, method: Method, path: &[&str], body: &Value) -> Result<Answer, Failure> {
         self.done(self.ask(self.request(method, path, &[]).json(body)).await?)
+    }
+
+    /// Asks for something without a body.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn send_empty(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(method, path, query)).await?)
+    }
+
+    /// Sends a long body and waits for its answer, however long the server takes to read it.
+    ///
+    /// # Errors
+    /// When nobody answers, when the body breaks off, or with a refusal.
+    pub(super) async fn send(&self, path: &[&str], body: reqwest::Body) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(Method::POST, path, &[]).timeout(SENDING_TIMEOUT).body(body)).await?)
     }
 
     /// Changes something in bulk; `None` when the server is too old to know the address.

@@ -51,9 +51,33 @@ impl ServerFlags {
         [server, path("token-file", &self.token_file), path("config", &self.config), path("data-dir", &self.data_dir)].concat()
     }
 
+    /// The settings of a data directory that is there and that no server serves; `None` when there is a server to ask.
+    ///
+    /// # Errors
+    /// When the settings are faulty.
+    pub(super) fn unserved(&self) -> Result<Option<Config>, Failure> {
+        if self.server.is_some() {
+            return Ok(None);
+        }
+        let settings = self.settings()?;
+        let is_served = Holder::read(&settings.data_dir).is_ok_and(|holder| !holder.is_gone());
+        let is_there = settings.data_dir.join("state.db").is_file();
+        Ok(Some(settings).filter(|_| is_there && !is_served))
+    }
+
     /// The data directory whose server is asked; `None` when the server was named by its address.
     pub(super) fn data_directory(&self) -> Option<PathBuf> {
         if self.server.is_some() { None } else { self.settings().ok().map(|settings| settings.data_dir) }
+    }
+
+    /// The data directory, when no server was named and none runs on it, but a database lies there.
+    pub(super) fn unserved_directory(&self) -> Option<PathBuf> {
+        if self.server.is_some() {
+            return None;
+        }
+        let directory = self.settings().ok()?.data_dir;
+        let is_served = Holder::read(&directory).is_ok_and(|holder| !holder.is_gone());
+        (!is_served && directory.join("state.db").exists()).then_some(directory)
     }
 
     fn settings(&self) -> Result<Config, Failure> {

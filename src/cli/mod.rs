@@ -8,10 +8,12 @@
 //!
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
+mod advisories;
 mod client;
 mod connection;
 mod directory;
 mod doctor;
+mod evaluations;
 mod failure;
 mod fields;
 mod health;
@@ -86,6 +88,13 @@ enum Command {
         #[command(subcommand)]
         command: policy::PolicyCommand,
     },
+    /// List, show, explain and verify what the policy decided.
+    Evaluations {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: evaluations::EvaluationsCommand,
+    },
     /// Find packages on the running server.
     Search {
         #[command(flatten)]
@@ -99,6 +108,13 @@ enum Command {
         server: ServerFlags,
         #[command(subcommand)]
         command: index::IndexCommand,
+    },
+    /// Import advisories in the OSV format, and look at them; by the server of the data directory, or without one.
+    Advisories {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: advisories::AdvisoriesCommand,
     },
     /// Look for what makes trouble later, and prove through the server's address that the gate stands.
     Doctor {
@@ -150,10 +166,12 @@ pub fn run() -> ExitCode {
         Some(Command::Jobs { server, command }) => session::run(server.after(&base), async |session| jobs::run(session, command).await),
         Some(Command::Outbox { server, command }) => session::run(server.after(&base), async |session| outbox::run(session, command).await),
         Some(Command::Policy { server, command }) => policy::run(server.after(&base), command),
+        Some(Command::Evaluations { server, command }) => evaluations::run(server.after(&base), command),
         Some(Command::Search { server, arguments }) => {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
         Some(Command::Doctor { server, arguments }) => {
             session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
         }

@@ -148,7 +148,7 @@ async fn start(session: &Session, arguments: &StarterArguments) -> Result<ExitCo
 
 async fn check(session: &Session, file: &FileArguments) -> Result<ExitCode, Failure> {
     let (policy, cases) = files::read(&file.file, file.cases.as_deref())?;
-    let answer = session.client.send(Method::POST, &["v1", "policy", "check"], &json!({"text": policy, "cases": cases})).await?;
+    let answer = session.client.send_json(Method::POST, &["v1", "policy", "check"], &json!({"text": policy, "cases": cases})).await?;
     if session.is_json {
         session.screen.print_json(&answer.text)?;
     } else {
@@ -166,7 +166,7 @@ async fn put(session: &Session, file: &FileArguments, repo: Option<&RepoKey>, ke
 }
 
 async fn stored(session: &Session, repo: Option<&RepoKey>, body: &Value) -> Result<ExitCode, Failure> {
-    let answer = session.client.send(Method::PUT, &path(repo), body).await?;
+    let answer = session.client.send_json(Method::PUT, &path(repo), body).await?;
     if session.is_json {
         session.screen.print_json(&answer.text)?;
     } else {

@@ -12,6 +12,7 @@ pub mod canary;
 pub mod candidate;
 pub mod contents;
 pub mod coordinates;
+pub mod dependency;
 pub mod digest;
 pub mod download;
 pub mod event;

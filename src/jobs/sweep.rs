@@ -91,3 +91,6 @@ async fn piece(tools: &Tools, scope: SweepScope) -> Result<Outcome> {
 fn next_piece(begun: Time, judged: u64, per_second: u32) -> Time {
     begun.plus_ms(i64::try_from(judged.saturating_mul(1_000) / u64::from(per_second.max(1))).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::domain::name::{PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
-use crate::registry::{Gate, GateLimits};
+use crate::registry::{Gate, GateLimits, InspectionLimits, Inspector};
 use crate::store::{Admission, Done, JobFilter, JobRow, Note, OutboxFilter, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
 
 pub(super) struct World {
@@ -44,9 +44,10 @@ fn open(directory: &std::path::Path, clock: &Arc<FixedClock>) -> Arc<Store> {
 }
 
 fn registry_of(store: &Arc<Store>, blobs: &Blobs) -> Arc<Registry> {
-    let limits = GateLimits { budget_ms: 30_000, concurrent: 2 };
+    let limits = GateLimits { budget_ms: 30_000, concurrent: 2, concurrent_per_repo: 2 };
     let gate = Gate::new(Arc::new(CedarEngine::new().unwrap()), limits, Arc::clone(store.metrics()));
-    Arc::new(Registry::new(Arc::clone(store), blobs.clone(), gate, DAY_MS))
+    let inspector = Inspector::new(InspectionLimits { timeout_ms: 30_000, concurrent: 2 });
+    Arc::new(Registry::new(Arc::clone(store), blobs.clone(), gate, inspector, DAY_MS))
 }
 
 impl World {

@@ -58,7 +58,7 @@ impl Gate {
                 drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
             }
         }
-        for outcome in ["unchanged", "recorded", "released", "held"] {
+        for outcome in ["unchanged", "recorded", "released", "held", "failed"] {
             drop(group.reevaluations.get_or_create(&ByOutcome { outcome }));
         }
         registry.register("gate_reevaluations", "Versions judged again, by what became of them", group.reevaluations.clone());
@@ -90,7 +90,7 @@ impl Gate {
         self.firings.get_or_create(&Fired { part: part.as_str(), policy: policy.map_or(SERVER, PolicyLevel::as_str) }).inc();
     }
 
-    /// A version was judged again: `unchanged`, `recorded`, `released` or `held`.
+    /// A version was judged again: `unchanged`, `recorded`, `released`, `held` or `failed`.
     pub fn reevaluated(&self, outcome: &'static str) {
         self.reevaluations.get_or_create(&ByOutcome { outcome }).inc();
     }

@@ -237,9 +237,4 @@ mod tests {
         }
         assert!(!of("context.ageKnown && context has ageDays").depends_on_time());
     }
-
-    #[test]
-    fn the_context_used_as_a_whole_is_time_used_in_some_way() {
-        assert!(of("(if context.hosted then context else context).ageDays < 7").is_irregular_in_time());
-    }
 }

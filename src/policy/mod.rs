@@ -9,6 +9,7 @@
 //! * another language: implement `engine::Engine`; nothing outside this room names Cedar.
 
 mod asked;
+mod bound;
 mod cases;
 mod catalogue;
 mod context;
@@ -16,6 +17,7 @@ mod document;
 mod due;
 mod engine;
 mod evaluate;
+mod explain;
 mod facts;
 mod fault;
 mod input;
@@ -31,10 +33,12 @@ mod totality;
 mod verdict;
 
 pub use asked::Asked;
+pub use bound::Bound;
 pub use cases::{CASES_LIMIT, CASES_LIMIT_BYTES, Cases, Expected, Got, Tried, refusal_of};
 pub use catalogue::fact_table;
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
+pub use explain::{Change, Explained, Explanation, Valued, explain};
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use fault::Fault;
 pub use manifest::REQUIRES_LIMIT;

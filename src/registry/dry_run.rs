@@ -118,10 +118,7 @@ impl Registry {
     /// # Errors
     /// `bad_policy` with every fault; `too_many_requests` while another trial runs.
     pub async fn dry_run(&self, extent: &Extent, trial: Trial) -> Result<DryRun> {
-        let only_one = Arc::clone(&self.trials).try_acquire_owned().map_err(|_| {
-            Error::new(Code::TooManyRequests, "a policy is being tried on what is stored already; try again when that has ended")
-                .with("retryAfterSeconds", RETRY_AFTER_SECONDS)
-        })?;
+        let only_one = self.only_one()?;
         let (candidate, _) = self.gate.check_with_cases(trial.level, trial.text.clone(), String::new()).await?;
         let repos = match extent {
             Extent::Repo(permit) => VecDeque::from([permit.repo().clone()]),
@@ -140,6 +137,16 @@ impl Registry {
             tally: Tally::default(),
             has_ended: false,
             _only_one: only_one,
+        })
+    }
+}
+
+impl Registry {
+    /// The right to look through all that is stored: one at a time, so that everybody else is served meanwhile.
+    pub(super) fn only_one(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.trials).try_acquire_owned().map_err(|_| {
+            let message = "a policy is being tried on what is stored, or records are being verified; try again when that has ended";
+            Error::new(Code::TooManyRequests, message).with("retryAfterSeconds", RETRY_AFTER_SECONDS)
         })
     }
 }

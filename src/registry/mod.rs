@@ -8,19 +8,24 @@
 //! * a fact for policies: `policy::facts`, from the `Candidate`.
 
 mod admission;
+mod advisories;
 mod browse;
 mod dry_run;
 mod evaluations;
 mod firings;
 mod gate;
 mod health;
+mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
+mod proof;
 mod reevaluation;
 mod repos;
 mod search;
+mod slots;
 mod upload;
+mod verifying;
 mod webhooks;
 
 use std::sync::Arc;
@@ -28,17 +33,22 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 pub use admission::{Admitted, Deposit};
+pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
 pub use dry_run::{Change, DryRun, Extent, Progress, Tally, Trial};
-pub use evaluations::{EvaluationRequest, Replay};
+pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
+pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
+pub use proof::{Mismatch, Proof, Today};
 pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
+pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 
 // What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
@@ -65,16 +75,29 @@ pub struct Registry {
     store: Arc<Store>,
     blobs: Blobs,
     gate: Gate,
+    inspector: Inspector,
+    advisories: Advisories,
     upload_expire_ms: i64,
-    /// One policy is tried on what is stored at a time.
+    /// One look through all that is stored at a time.
     trials: Arc<Semaphore>,
+    explanations: Semaphore,
 }
 
 impl Registry {
-    /// The registry over a store and its blobs, judged by `gate`; open uploads live `upload_expire_ms`.
+    /// The registry over a store and its blobs, judged by `gate` once `inspector` has read them; open uploads live `upload_expire_ms`.
     #[must_use]
-    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, upload_expire_ms: i64) -> Registry {
-        Registry { store, blobs, gate, upload_expire_ms, trials: Arc::new(Semaphore::new(1)) }
+    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, inspector: Inspector, upload_expire_ms: i64) -> Registry {
+        let advisories = Advisories::new(Arc::clone(&store));
+        Registry {
+            store,
+            blobs,
+            gate,
+            inspector,
+            advisories,
+            upload_expire_ms,
+            trials: Arc::new(Semaphore::new(1)),
+            explanations: Semaphore::new(1),
+        }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Registry;
 use super::admission::{ROUNDS, too_restless};
+use super::inspection::all_read;
 use crate::domain::access::Actor;
 use crate::domain::id::VersionId;
 use crate::domain::time::Time;
@@ -33,12 +34,22 @@ impl Registry {
     pub async fn reevaluate(&self, id: VersionId) -> Result<Option<Reevaluation>> {
         let actor = Actor::system(POLICY);
         for _ in 0..ROUNDS {
-            let deadline = self.gate.deadline();
             let store = Arc::clone(&self.store);
-            let Some(case) = hop::run(move || store.find_case(&id)).await? else { return Ok(None) };
+            let found = hop::run(move || {
+                let Some(case) = store.find_case(&id)? else { return Ok(None) };
+                let unread = store.case_dossier(&case)?.unread();
+                Ok(Some((case, unread)))
+            });
+            let Some((case, unread)) = found.await? else { return Ok(None) };
             let case = Arc::new(case);
+            let read = self.inspect(&case.named.repo, unread).await;
+            self.recorded(&actor, &case.named, case.asked.action, read).await?;
+            let deadline = self.gate.deadline();
             let (store, known) = (Arc::clone(&self.store), Arc::clone(&case));
-            let judged = self.gate.judge(deadline, &case.named, self.again(&case), move || store.case_dossier(&known)).await;
+            let judged = self.gate.evaluate(deadline, &case.named, self.again(&case), move || all_read(store.case_dossier(&known)?)).await;
+            if judged.is_err() {
+                self.store.metrics().gate.reevaluated("failed");
+            }
             let verdict = self.recorded(&actor, &case.named, case.asked.action, judged).await?;
             let next_change = verdict.next_change();
             if case.is_settled_by(&verdict) {

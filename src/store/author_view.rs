@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::content_reports::Unread;
 use super::policies::PolicySnapshot;
 use super::pool::Reader;
 use super::uploads::Upload;
@@ -99,6 +100,20 @@ impl Dossier {
     #[must_use]
     pub fn file_count(&self) -> usize {
         self.release.files.len()
+    }
+
+    /// What must be read before it can be judged; `None` when that was done by the present readers.
+    #[must_use]
+    pub fn unread(&self) -> Option<Unread> {
+        if self.known.contents.is_some() {
+            return None;
+        }
+        let Release { version, files, manifest } = &self.release;
+        Some(Unread {
+            coordinates: version.coordinates.clone(),
+            files: files.iter().map(|file| (file.path.clone(), file.digest)).collect(),
+            content_digest: crate::domain::candidate::content_digest(files, manifest.as_ref().map(|manifest| &manifest.digest)),
+        })
     }
 
     /// The policies in force in the target repo.

@@ -8,11 +8,13 @@
 //! * a hot query: a line in `tests/plans.rs`.
 //! * an invariant of the data at rest: `check.rs`.
 
+mod advisories;
 mod audit;
 mod author_view;
 mod check;
 mod checkpoints;
 mod connection;
+mod content_reports;
 mod deliveries;
 mod downloads;
 mod drafts;
@@ -21,6 +23,7 @@ mod firings;
 mod job_admin;
 mod jobs;
 mod knowledge;
+mod ledger;
 mod marks;
 mod measure;
 mod migrate;
@@ -56,15 +59,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+pub use advisories::{AdvisorySnapshot, StagedAdvisories, StoredAdvisory};
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
+pub use content_reports::Unread;
 pub use deliveries::{Attempt, DeliveryRow, Sendable};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
-pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};
+pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation, RecordedWords};
 pub use firings::{FIRINGS_KEPT_DAYS, FIRINGS_LIMIT, Firing, Firings};
 pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
+pub use ledger::{Ledger, LedgerPage};
 pub use notes::Note;
 pub use operations::{COUNT_LIMIT, DatabaseFiles, OpsSummary, OutboxFigures};
 pub use outbox::{OutboxRow, OutboxState, RelayReport};

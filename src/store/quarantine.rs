@@ -257,6 +257,8 @@ impl Write<'_> {
         for reason in &item.reasons {
             self.add_release_waiver(item, version, reason, comment)?;
         }
+        // What the rules say besides those that are waived now may have changed while it was held.
+        self.schedule_at(&version.id, self.now())?;
         self.end_hold(item, version, comment)
     }
 

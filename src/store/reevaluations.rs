@@ -214,7 +214,11 @@ impl Write<'_> {
 
     /// Has a version judged again when the verdict on it changes by itself; the event of this write wakes the queue.
     pub(super) fn schedule_next(&mut self, version: &VersionId, verdict: &Verdict) -> Result<()> {
-        let Some(due_at) = verdict.next_change() else { return Ok(()) };
+        verdict.next_change().map_or(Ok(()), |due_at| self.schedule_at(version, due_at))
+    }
+
+    /// Has a version judged again at `due_at`; the event of this write wakes the queue.
+    pub(super) fn schedule_at(&mut self, version: &VersionId, due_at: Time) -> Result<()> {
         jobs::schedule(self.connection(), self.uuid(), self.now(), version, due_at)
     }
 }

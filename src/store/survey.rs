@@ -1,7 +1,7 @@
 //! Everything that is visible or held, looked at one by one: what a policy is tried on. Invariant: a page is bounded, a version at a time
 //! is in memory, and the connection goes back to the pool with the page.
 
-use rusqlite::named_params;
+use rusqlite::{OptionalExtension, named_params};
 
 use super::author_view::Dossier;
 use super::policies::PolicySnapshot;
@@ -60,6 +60,20 @@ impl Store {
             }
         }
         Ok(ids.last().map(|(id, _)| *id))
+    }
+
+    /// What the gate would know now of a version, of whichever repo, for entry into `target`; `None` when it is gone. Callers hold a
+    /// `Permit<Promote>` on the target or an `Operator`. Blocks.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn find_dossier(&self, id: &VersionId, target: &Repo) -> Result<Option<Dossier>> {
+        let connection = self.connection()?;
+        let source: Option<RepoKey> = connection
+            .prepare_cached("SELECT repo_key FROM versions WHERE version_id = :id")?
+            .query_row(named_params! {":id": id.to_string()}, |row| rows::parse(row, "repo_key"))
+            .optional()?;
+        source.map_or(Ok(None), |source| Dossier::read(&connection, &source, id, target))
     }
 
     /// The policies in force in a repo. Callers hold a `Permit<Admin>` or an `Operator`. Blocks.

@@ -197,3 +197,24 @@ fn the_next_round_is_within_an_hour_and_a_day() {
     // The clock was set back since.
     assert_eq!(next(Some(500 * DAY_MS)), DAY_MS);
 }
+
+#[tokio::test]
+async fn who_fetched_a_version_is_forgotten_some_months_after_the_last_time() {
+    let world = with_job().await;
+    let id = world.publish("demo", "1.0").await;
+    let fetchers = || world.raw().query_row("SELECT count(*) FROM downloads", [], |row| row.get::<_, i64>(0)).unwrap();
+    world.store.note_download(&world.operator, id, "192.0.2.1");
+    world.store.note_download(&world.operator, id, "");
+    world.store.flush_downloads(10).await.unwrap();
+    world.clock.advance_ms(60 * DAY_MS);
+    world.store.note_download(&world.operator, id, "192.0.2.1");
+    world.store.flush_downloads(10).await.unwrap();
+    world.quiet().await;
+    assert_eq!(fetchers(), 2);
+    world.clock.advance_ms(31 * DAY_MS);
+    world.quiet().await;
+    assert_eq!(fetchers(), 1, "one was here again meanwhile");
+    world.clock.advance_ms(60 * DAY_MS);
+    world.quiet().await;
+    assert_eq!(fetchers(), 0);
+}
