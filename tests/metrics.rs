@@ -21,6 +21,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_gate_decisions", "counter"),
     ("artifortress_gate_evaluation_duration_seconds", "histogram"),
     ("artifortress_gate_reevaluations", "counter"),
+    ("artifortress_gate_rule_firings", "counter"),
     ("artifortress_holds_open", "gauge"),
     ("artifortress_http_connections", "gauge"),
     ("artifortress_http_request_duration_seconds", "histogram"),

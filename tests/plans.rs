@@ -13,6 +13,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT seq FROM sqlite_sequence", "one row per table with a sequence"),
     ("SELECT EXISTS (SELECT 1 FROM tokens)", "stops at the first row"),
     ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
+    ("SELECT repo_key FROM repos ORDER BY repo_key", "lists all repos, deleted ones too, which are few"),
     ("SELECT count(*) FROM repos", "at the first start"),
     ("FROM sweeps INDEXED BY sweeps_running", "the first entries of the partial index"),
     ("SELECT version_id FROM repos CROSS JOIN packages", "one package in every repo, and repos are few"),

@@ -15,7 +15,7 @@ use crate::domain::name::{RepoKey, Subject};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::http::{Reply, Request, Routes, header};
-use crate::registry::{Evaluation, EvaluationFilter, EvaluationRequest, RecordedEvaluation, Replay};
+use crate::registry::{Evaluation, EvaluationFilter, EvaluationRequest, RecordedEvaluation};
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new()
@@ -25,11 +25,6 @@ pub(super) fn routes() -> Routes<App> {
             "/v1/repos/{repoKey}/policy/evaluations/{evaluationId}",
             "/v1/repos/main/policy/evaluations/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55",
             show,
-        )
-        .post(
-            "/v1/repos/{repoKey}/policy/evaluations/{evaluationId}/verify",
-            "/v1/repos/main/policy/evaluations/0190b6f2-7a30-7cc1-b8f4-6f2d1f0a9c55/verify",
-            verify,
         )
 }
 
@@ -111,51 +106,6 @@ struct RecordedBody {
     input: Box<RawValue>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OutcomeBody {
-    decision: Decision,
-    decision_source: DecisionSource,
-    reasons: Vec<Reason>,
-    policy_engine_version: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReplayBody {
-    evaluation_id: EvaluationId,
-    matches: bool,
-    same_input: bool,
-    same_policies: bool,
-    #[serde(flatten)]
-    now: OutcomeBody,
-    recorded: OutcomeBody,
-}
-
-impl From<Replay> for ReplayBody {
-    fn from(replay: Replay) -> ReplayBody {
-        let Replay { evaluation, outcome, engine_version, same_input, same_policies, matches } = replay;
-        ReplayBody {
-            evaluation_id: evaluation.id,
-            matches,
-            same_input,
-            same_policies,
-            now: OutcomeBody {
-                decision: outcome.decision,
-                decision_source: outcome.source,
-                reasons: outcome.reasons,
-                policy_engine_version: engine_version,
-            },
-            recorded: OutcomeBody {
-                decision: evaluation.decision,
-                decision_source: evaluation.source,
-                reasons: evaluation.reasons,
-                policy_engine_version: evaluation.engine_version,
-            },
-        }
-    }
-}
-
 async fn evaluate(app: Arc<App>, permit: Permit<Promote>, mut request: Request) -> Result<Reply> {
     let body: EvaluateBody = request.json().await?;
     let asked = EvaluationRequest {
@@ -180,13 +130,7 @@ async fn list(app: Arc<App>, permit: Permit<Promote>, request: Request) -> Resul
 
 async fn show(app: Arc<App>, permit: Permit<Promote>, request: Request) -> Result<Reply> {
     let id: EvaluationId = request.param_as("evaluationId")?;
-    let RecordedEvaluation { evaluation, input } = app.run(move |app| app.registry.evaluation(&permit, &id)).await?;
+    let RecordedEvaluation { evaluation, input, words: _ } = app.run(move |app| app.registry.evaluation(&permit, &id)).await?;
     let input = RawValue::from_string(input).map_err(|cause| Error::internal(format!("reading the input of evaluation {id}"), cause))?;
     Reply::ok(&RecordedBody { evaluation: evaluation.into(), input })
-}
-
-async fn verify(app: Arc<App>, permit: Permit<Promote>, request: Request) -> Result<Reply> {
-    let id: EvaluationId = request.param_as("evaluationId")?;
-    let replay = app.registry.verify_evaluation(&permit, id).await?;
-    Reply::ok(&ReplayBody::from(replay))
 }

@@ -12,18 +12,22 @@ mod audit;
 mod blobs;
 mod downloads;
 mod drafts;
+mod dry_run;
 mod evaluations;
 mod findings;
+mod firings;
 mod freezes;
 mod health;
 mod metrics;
 mod operations;
 mod packages;
 mod policies;
+mod proofs;
 mod quarantine;
 mod repos;
 mod reservations;
 mod search;
+mod stream;
 mod summary;
 mod tokens;
 mod uploads;
@@ -31,6 +35,8 @@ mod version_wire;
 mod versions;
 mod webhooks;
 pub mod wire;
+
+pub(crate) use proofs::{finding, tally};
 
 use crate::app::App;
 use crate::http::Routes;
@@ -53,6 +59,9 @@ pub fn routes() -> Routes<App> {
         .join(packages::routes())
         .join(policies::routes())
         .join(evaluations::routes())
+        .join(proofs::routes())
+        .join(firings::routes())
+        .join(dry_run::routes())
         .join(quarantine::routes())
         .join(downloads::routes())
         .join(search::routes())

@@ -1,9 +1,9 @@
-//! Policies over HTTP. Invariant: the body of a request is the policy text itself, bounded and UTF-8; a text with faults is
-//! refused with all of them and changes nothing.
+//! Policies over HTTP. Invariant: the body of a request is the policy text itself, or JSON with the text and its cases, bounded and
+//! UTF-8; a text with faults, or one that fails its cases, is refused with all of them and changes nothing.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::wire::{PageBody, PageQuery};
 use crate::app::App;
@@ -12,9 +12,12 @@ use crate::domain::digest::Digest;
 use crate::domain::name::{RepoKey, Subject};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
-use crate::http::{Reply, Request, Routes};
-use crate::policy::{Rule, TEXT_LIMIT_BYTES};
-use crate::registry::{ListedRevision, StoredPolicy};
+use crate::http::{Reply, Request, Routes, header};
+use crate::policy::{CASES_LIMIT_BYTES, Rule, TEXT_LIMIT_BYTES};
+use crate::registry::{ListedRevision, OfferedPolicy, StoredPolicy};
+
+/// Both texts as JSON, in which a line break takes two bytes.
+const OFFERED_LIMIT_BYTES: u64 = 2 * (TEXT_LIMIT_BYTES + CASES_LIMIT_BYTES) as u64;
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new()
@@ -40,17 +43,22 @@ struct PolicyBody {
     rules: Option<Vec<Rule>>,
     created_at: Time,
     created_by_subject: Subject,
+    /// How many cases were tried just now, all with success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cases_passed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cases: Option<String>,
 }
 
 impl PolicyBody {
     /// A policy without its text, for whoever has just sent that.
     fn stored(policy: StoredPolicy) -> PolicyBody {
-        PolicyBody { text: None, ..PolicyBody::whole(policy) }
+        PolicyBody { text: None, cases: None, ..PolicyBody::whole(policy) }
     }
 
-    fn whole(StoredPolicy { revision, rules }: StoredPolicy) -> PolicyBody {
+    fn whole(StoredPolicy { revision, rules, case_count }: StoredPolicy) -> PolicyBody {
         PolicyBody {
             repo_key: revision.repo,
             policy_digest: revision.digest,
@@ -58,7 +66,9 @@ impl PolicyBody {
             rules,
             created_at: revision.created_at,
             created_by_subject: revision.created_by,
+            cases_passed: case_count,
             text: Some(revision.text),
+            cases: revision.cases,
         }
     }
 }
@@ -89,14 +99,31 @@ struct CheckBody<'a> {
     ok: bool,
     policy_digest: Digest,
     rules: &'a [Rule],
+    cases_passed: usize,
 }
 
-async fn policy_text(request: &mut Request) -> Result<String> {
+/// A policy with its cases, as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OfferedBody {
+    text: String,
+    cases: Option<String>,
+    expected_revision: Option<u64>,
+}
+
+/// JSON when the request says that it is, else the text itself.
+async fn offered(request: &mut Request) -> Result<OfferedPolicy> {
+    let is_json = request.header_text(header::CONTENT_TYPE).is_some_and(|media| media.trim_start().starts_with("application/json"));
+    if is_json {
+        let OfferedBody { text, cases, expected_revision } = request.body.read_json(OFFERED_LIMIT_BYTES).await?;
+        return Ok(OfferedPolicy { text, cases, expected_revision });
+    }
     let bytes = request.body.read_bounded(TEXT_LIMIT_BYTES as u64).await?;
-    String::from_utf8(bytes.into()).map_err(|fault| {
+    let text = String::from_utf8(bytes.into()).map_err(|fault| {
         let end = fault.utf8_error().valid_up_to();
         Error::bad_request(format!("the policy is not UTF-8 at byte {end}; send it as UTF-8 text"))
-    })
+    })?;
+    Ok(OfferedPolicy::from(text))
 }
 
 fn revision_number(request: &Request) -> Result<u64> {
@@ -105,13 +132,13 @@ fn revision_number(request: &Request) -> Result<u64> {
 }
 
 async fn put_of_instance(app: Arc<App>, operator: Operator, mut request: Request) -> Result<Reply> {
-    let text = policy_text(&mut request).await?;
-    Reply::ok(&PolicyBody::stored(app.registry.put_instance_policy(&operator, text).await?))
+    let offered = offered(&mut request).await?;
+    Reply::ok(&PolicyBody::stored(app.registry.put_instance_policy(&operator, offered).await?))
 }
 
 async fn put_of_repo(app: Arc<App>, permit: Permit<Admin>, mut request: Request) -> Result<Reply> {
-    let text = policy_text(&mut request).await?;
-    Reply::ok(&PolicyBody::stored(app.registry.put_repo_policy(&permit, text).await?))
+    let offered = offered(&mut request).await?;
+    Reply::ok(&PolicyBody::stored(app.registry.put_repo_policy(&permit, offered).await?))
 }
 
 async fn of_instance(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
@@ -151,7 +178,7 @@ async fn revisions_of_repo(app: Arc<App>, permit: Permit<Admin>, request: Reques
 }
 
 async fn check(app: Arc<App>, signed: Signed, mut request: Request) -> Result<Reply> {
-    let text = policy_text(&mut request).await?;
-    let document = app.registry.check_policy(&signed, text).await?;
-    Reply::ok(&CheckBody { ok: true, policy_digest: document.digest(), rules: document.rules() })
+    let OfferedPolicy { text, cases, expected_revision: _ } = offered(&mut request).await?;
+    let (document, cases_passed) = app.registry.check_policy(&signed, text, cases).await?;
+    Reply::ok(&CheckBody { ok: true, policy_digest: document.digest(), rules: document.rules(), cases_passed })
 }

@@ -1,4 +1,4 @@
-//! The instance at a glance over HTTP. Invariant: it is for who runs the instance, names no package, and tells no path of the machine;
+//! The instance at a glance over HTTP. Invariant: it is for who runs the instance, tells no path of the machine;
 //! ages are whole seconds, counts stop at `countLimit`.
 
 use std::collections::BTreeMap;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::firings::FiringBody;
 use crate::app::App;
 use crate::domain::access::Operator;
 use crate::domain::time::Time;
 use crate::error::Result;
 use crate::http::{Reply, Request, Routes};
-use crate::registry::{COUNT_LIMIT, DiskSpace, JobState, OpsSummary, SweepRow};
+use crate::registry::{COUNT_LIMIT, DiskSpace, Firings, JobState, OpsSummary, SweepRow};
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new().get("/v1/admin/ops/summary", "/v1/admin/ops/summary", summary)
@@ -65,6 +66,15 @@ struct DatabaseSummary {
     wal_bytes: u64,
 }
 
+/// What rules on observation would have stopped in the last days.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObservedSummary {
+    since: Time,
+    rules: Vec<FiringBody>,
+    complete: bool,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SweepSummary {
@@ -106,10 +116,11 @@ struct SummaryBody {
     writer: WriterSummary,
     disk: Option<DiskSummary>,
     databases: BTreeMap<&'static str, DatabaseSummary>,
+    would_have_stopped: ObservedSummary,
 }
 
 impl SummaryBody {
-    fn new(summary: OpsSummary, disk: Option<DiskSpace>) -> SummaryBody {
+    fn new(summary: OpsSummary, disk: Option<DiskSpace>, observed: Firings) -> SummaryBody {
         let age = |since: Time| summary.at.seconds_since(since);
         let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
         let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
@@ -153,11 +164,17 @@ impl SummaryBody {
                 .iter()
                 .map(|files| (files.name, DatabaseSummary { size_bytes: files.size_bytes, wal_bytes: files.wal_bytes }))
                 .collect(),
+            would_have_stopped: ObservedSummary {
+                since: observed.since,
+                rules: observed.items.into_iter().map(FiringBody::from).collect(),
+                complete: observed.is_complete,
+            },
         }
     }
 }
 
 async fn summary(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
-    let (summary, disk) = app.run(move |app| app.registry.ops_summary(&operator)).await?;
-    Reply::ok(&SummaryBody::new(summary, disk))
+    let gathered = app.run(move |app| Ok((app.registry.ops_summary(&operator)?, app.registry.observed_lately(&operator)?))).await?;
+    let ((summary, disk), observed) = gathered;
+    Reply::ok(&SummaryBody::new(summary, disk, observed))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::fields::{text, words};
+use super::fields::{count, list, text, words};
 use crate::error::Code;
 
 /// How long a connection may take to come about.
@@ -96,6 +96,22 @@ impl Client {
         self.done(self.ask(self.request(Method::POST, path, &[])).await?)
     }
 
+    /// Changes something, or asks for something, by a JSON body.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn send_json(&self, method: Method, path: &[&str], body: &Value) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(method, path, &[]).json(body)).await?)
+    }
+
+    /// Asks for something without a body.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn send_empty(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(method, path, query)).await?)
+    }
+
     /// Sends a long body and waits for its answer, however long the server takes to read it.
     ///
     /// # Errors
@@ -168,7 +184,8 @@ impl Client {
         if answer.status == Code::Unavailable.status() { Ok(answer) } else { self.done(answer) }
     }
 
-    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+    /// A request with the token, if there is one.
+    pub(super) fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
         let request = self.http.request(method, self.address(path, query));
         match &self.connection.token {
             Ok(token) => request.header(AUTHORIZATION, token.header.clone()),
@@ -176,9 +193,26 @@ impl Client {
         }
     }
 
+    /// The beginning of an answer that comes in pieces.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn begin(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let refusal = self.read(response).await?;
+        Err(self.refused(&refusal))
+    }
+
     /// Any answer, refusals included.
     async fn ask(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let mut response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        let response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
         let status = response.status();
         let moved = status
             .is_redirection()
@@ -234,7 +268,7 @@ impl Client {
             Ok(token) => format!("the token in {} was refused by {}: ", token.file.display(), self.url()),
             Err(why) => format!("{} wants a token, and none was sent: {why}: ", self.url()),
         };
-        Failure::Failed(format!("{context}{said}{request}"))
+        Failure::Failed(format!("{context}{said}{request}{}", faults(&answer.json)))
     }
 
     /// Why there is no answer, in words.
@@ -253,6 +287,17 @@ impl Client {
             format!("the connection to {url} broke: {}; try again", causes(fault))
         })
     }
+}
+
+/// The faults of a text that was sent, a line each.
+fn faults(refusal: &Value) -> String {
+    let line = |fault: &Value| {
+        let file = text(fault, "/file").map_or_else(String::new, |file| format!("{file} "));
+        let help = text(fault, "/help").map_or_else(String::new, |help| format!(" ({help})"));
+        let place = format!("line {}, column {}", count(fault, "/line").unwrap_or(0), count(fault, "/column").unwrap_or(0));
+        format!("\n  {file}{place}: {}{help}", text(fault, "/message").unwrap_or_default())
+    };
+    list(refusal, "/faults").iter().map(line).collect()
 }
 
 /// Whether TLS failed. An I/O error hides the cause that it wraps from `source`.

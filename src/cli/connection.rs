@@ -70,6 +70,16 @@ impl ServerFlags {
         if self.server.is_some() { None } else { self.settings().ok().map(|settings| settings.data_dir) }
     }
 
+    /// The data directory, when no server was named and none runs on it, but a database lies there.
+    pub(super) fn unserved_directory(&self) -> Option<PathBuf> {
+        if self.server.is_some() {
+            return None;
+        }
+        let directory = self.settings().ok()?.data_dir;
+        let is_served = Holder::read(&directory).is_ok_and(|holder| !holder.is_gone());
+        (!is_served && directory.join("state.db").exists()).then_some(directory)
+    }
+
     fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))

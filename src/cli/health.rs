@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{count, text, truth};
+use super::fields::{count, list, text, truth};
 use super::index;
 use super::table::{Cell, Table, UNKNOWN, bytes, counted, grouped, span};
 use super::terminal::Style;
@@ -112,6 +112,10 @@ impl Look {
         table.row(vec!["freshness lag".into(), self.lag_seconds().map(span).into()]);
         table.row(vec!["disk free".into(), self.disk().into()]);
         table.row(vec!["open holds".into(), self.known("/openHolds").into()]);
+        for (index, rule) in list(&self.summary, "/wouldHaveStopped/rules").iter().enumerate() {
+            let name = if index == 0 { "would have stopped" } else { "" };
+            table.row(vec![name.into(), observed(rule).into()]);
+        }
         table
     }
 
@@ -171,6 +175,14 @@ impl Look {
             self.known("/openHolds")
         )
     }
+}
+
+/// What a rule on observation would have done in the last days.
+fn observed(rule: &Value) -> String {
+    let text = |pointer| text(rule, pointer).unwrap_or_else(|| UNKNOWN.to_owned());
+    let package = self::text(rule, "/lastPackage").map_or_else(String::new, |package| format!(", last {package}"));
+    let count = format!("{} × {}", grouped(count(rule, "/count").unwrap_or(0)), text("/decision"));
+    format!("{} in {}: {count} in 7 days{package}", text("/rule"), text("/repoKey"))
 }
 
 #[cfg(test)]

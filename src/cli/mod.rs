@@ -13,14 +13,17 @@ mod client;
 mod connection;
 mod directory;
 mod doctor;
+mod evaluations;
 mod failure;
 mod fields;
 mod freeze;
 mod health;
 mod index;
 mod jobs;
+mod lines;
 mod outbox;
 mod pages;
+mod policy;
 mod reservations;
 mod search;
 mod serve;
@@ -79,6 +82,20 @@ enum Command {
         server: ServerFlags,
         #[command(subcommand)]
         command: outbox::OutboxCommand,
+    },
+    /// Write, try, store and look at policies.
+    Policy {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
+    /// List, show, explain and verify what the policy decided.
+    Evaluations {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: evaluations::EvaluationsCommand,
     },
     /// Find packages on the running server.
     Search {
@@ -164,6 +181,8 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Jobs { server, command }) => session::run(server.after(&base), async |session| jobs::run(session, command).await),
         Some(Command::Outbox { server, command }) => session::run(server.after(&base), async |session| outbox::run(session, command).await),
+        Some(Command::Policy { server, command }) => policy::run(server.after(&base), command),
+        Some(Command::Evaluations { server, command }) => evaluations::run(server.after(&base), command),
         Some(Command::Search { server, arguments }) => {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }

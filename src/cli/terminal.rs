@@ -73,6 +73,17 @@ impl Screen {
         })
     }
 
+    /// Prints a text of the server as it is, line by line; on a terminal without what misleads.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(super) fn print_text(&self, text: &str) -> Result<(), Failure> {
+        if !self.is_terminal {
+            return self.print(text);
+        }
+        self.print(&text.lines().map(plain).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Prints over what was drawn last; where no person looks, below it.
     ///
     /// # Errors

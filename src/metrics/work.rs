@@ -1,4 +1,4 @@
-//! The gate, the outbox, the jobs and the search. Invariant: every kind, state and outcome is a word of an enum of this program.
+//! The outbox, the jobs and the search. Invariant: every kind, state and outcome is a word of an enum of this program.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{quick, slow};
-use crate::domain::candidate::{Action, Decision};
 
 /// A number that is set, not counted.
 type Level = Gauge<u64, AtomicU64>;
@@ -19,14 +18,8 @@ type Level = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Decided {
-    action: &'static str,
-    decision: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
+pub(super) struct ByOutcome {
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,72 +47,6 @@ struct ByState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByMode {
     mode: &'static str,
-}
-
-/// Decisions of the policy gate.
-#[derive(Debug)]
-pub struct Gate {
-    decisions: Family<Decided, Counter>,
-    reevaluations: Family<ByOutcome, Counter>,
-    duration: Histogram,
-    canaries_refused: Counter,
-    canary_refused_at: Seconds,
-}
-
-impl Gate {
-    pub(super) fn register(registry: &mut Registry) -> Gate {
-        let group = Gate {
-            decisions: Family::default(),
-            reevaluations: Family::default(),
-            duration: quick(),
-            canaries_refused: Counter::default(),
-            canary_refused_at: Seconds::default(),
-        };
-        let failures = ["timeout", "error"].into_iter();
-        let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
-        for action in Action::ALL {
-            for decision in &decisions {
-                drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
-            }
-        }
-        for outcome in ["unchanged", "recorded", "released", "held", "failed"] {
-            drop(group.reevaluations.get_or_create(&ByOutcome { outcome }));
-        }
-        registry.register("gate_reevaluations", "Versions judged again, by what became of them", group.reevaluations.clone());
-        registry.register("gate_decisions", "What the policy gate decided, or that it failed closed", group.decisions.clone());
-        registry.register_with_unit(
-            "gate_evaluation_duration",
-            "Gathering the input of a decision and evaluating it, waiting for a slot included",
-            Unit::Seconds,
-            group.duration.clone(),
-        );
-        registry.register("gate_canaries_refused", "Canary packages that the policy gate refused", group.canaries_refused.clone());
-        registry.register_with_unit(
-            "gate_canary_refused_timestamp",
-            "When the policy gate last refused a canary package, as seconds since 1970; 0 before that",
-            Unit::Seconds,
-            group.canary_refused_at.clone(),
-        );
-        group
-    }
-
-    /// A version was judged again: `unchanged`, `recorded`, `released`, `held` or `failed`.
-    pub fn reevaluated(&self, outcome: &'static str) {
-        self.reevaluations.get_or_create(&ByOutcome { outcome }).inc();
-    }
-
-    /// The gate has refused the canary at this moment, in seconds since 1970.
-    #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
-    pub fn refused_canary(&self, at_seconds: i64) {
-        self.canaries_refused.inc();
-        self.canary_refused_at.set(at_seconds as f64);
-    }
-
-    /// The gate has answered a question about `action`: a decision, `timeout` or `error`.
-    pub fn decided(&self, action: &'static str, decision: &'static str, elapsed: Duration) {
-        self.decisions.get_or_create(&Decided { action, decision }).inc();
-        self.duration.observe(elapsed.as_secs_f64());
-    }
 }
 
 /// The relay of the outbox.

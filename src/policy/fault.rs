@@ -22,6 +22,9 @@ pub struct Fault {
     pub message: String,
     /// What to do about it, if the engine knows.
     pub help: Option<String>,
+    /// `cases` for a fault of the cases beside the policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<&'static str>,
 }
 
 /// A fault at a byte of the text.
@@ -52,22 +55,31 @@ impl Found {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Fault { line, column, message: self.message.clone(), help: self.help.clone() }
+        Fault { line, column, message: self.message.clone(), help: self.help.clone(), file: None }
     }
 }
 
-/// The refusal of `text` for these faults; the first hundred are listed.
+/// The refusal of the policy `text` for these faults; the first hundred are listed.
 pub(super) fn refusal(text: &str, found: impl IntoIterator<Item = Found>) -> Error {
+    refuse(text, found, "policy was", None)
+}
+
+/// The same for the text of its cases.
+pub(super) fn refusal_of_cases(text: &str, found: impl IntoIterator<Item = Found>) -> Error {
+    refuse(text, found, "cases were", Some("cases"))
+}
+
+fn refuse(text: &str, found: impl IntoIterator<Item = Found>, what: &str, file: Option<&'static str>) -> Error {
     let found: BTreeSet<Found> = found.into_iter().collect();
-    let faults: Vec<Fault> = found.iter().take(FAULT_LIMIT).map(|found| found.place(text)).collect();
+    let faults: Vec<Fault> = found.iter().take(FAULT_LIMIT).map(|found| Fault { file, ..found.place(text) }).collect();
     let message = match faults.first() {
-        Some(Fault { line, column, message, help: _ }) if found.len() == 1 => {
-            format!("the policy was refused: line {line}, column {column}: {message}")
+        Some(Fault { line, column, message, help: _, file: _ }) if found.len() == 1 => {
+            format!("the {what} refused: line {line}, column {column}: {message}")
         }
-        Some(Fault { line, column, message, help: _ }) => {
-            format!("the policy was refused for {} faults; the first is in line {line}, column {column}: {message}", found.len())
+        Some(Fault { line, column, message, help: _, file: _ }) => {
+            format!("the {what} refused for {} faults; the first is in line {line}, column {column}: {message}", found.len())
         }
-        None => "the policy was refused".to_owned(),
+        None => format!("the {what} refused"),
     };
     Error::new(Code::BadPolicy, message).with("faults", serde_json::to_value(faults).unwrap_or_default())
 }

@@ -2,18 +2,22 @@
 //! here, and whatever cannot be evaluated is an error, never an allow.
 //!
 //! How to add
-//! * a fact: the field in `facts.rs`, its line in `schema.rs` and in `context.rs`; a test holds the three equal. Raise
-//!   `input::INPUT_VERSION`, so that older evaluations say that they cannot be replayed.
+//! * a fact: the field in `facts.rs`, its line with `@doc` in `schema.cedarschema` and in `context.rs`; a test holds the three equal, and
+//!   another the table in the README. Raise `input::INPUT_VERSION`, so that older engines say that they cannot replay what is newer.
 //! * a manifest member: `manifest.rs`; a licence spelling: `licenses.rs`.
 //! * an annotation: `rule.rs`; a reason to refuse a text: `document.rs` (meaning) or `scan.rs` (letters and nesting).
 //! * another language: implement `engine::Engine`; nothing outside this room names Cedar.
 
 mod asked;
+mod bound;
+mod cases;
+mod catalogue;
 mod context;
 mod document;
 mod due;
 mod engine;
 mod evaluate;
+mod explain;
 mod facts;
 mod fault;
 mod input;
@@ -24,18 +28,24 @@ mod mentions;
 mod rule;
 mod scan;
 mod schema;
+mod starter;
 mod totality;
 mod verdict;
 
 pub use asked::Asked;
+pub use bound::Bound;
+pub use cases::{CASES_LIMIT, CASES_LIMIT_BYTES, Cases, Expected, Got, Tried, refusal_of};
+pub use catalogue::fact_table;
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
+pub use explain::{Change, Explained, Explanation, Valued, explain};
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use fault::Fault;
 pub use manifest::REQUIRES_LIMIT;
 pub use mentions::Mentions;
 pub use rule::{Mode, Rule};
 pub use schema::SCHEMA;
+pub use starter::{STARTER, STARTER_CASES};
 pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_digest};
 
 #[cfg(test)]

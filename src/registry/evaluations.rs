@@ -3,19 +3,24 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Registry;
 use super::admission::{ROUNDS, too_restless};
+use super::gate::Aside;
 use super::inspection::all_read;
-use crate::domain::access::{Permit, Promote};
+use super::proof::Proof;
+use super::verifying::{AskToday, Finding, Stretch, Verified, Verifying};
+use crate::domain::access::{Operator, Permit, Promote};
 use crate::domain::candidate::{Action, Decision};
-use crate::domain::digest::Digest;
 use crate::domain::id::{EvaluationId, VersionId};
 use crate::domain::repo::Repo;
+use crate::domain::time::Time;
 use crate::domain::words::check_words;
 use crate::error::{Error, Result};
 use crate::hop;
-use crate::policy::{Outcome, digest_of_policies};
-use crate::store::{Evaluation, EvaluationFilter, Page, PolicySnapshot, RecordedEvaluation};
+use crate::policy::{Asked, Explanation, Outcome, explain};
+use crate::store::{Evaluation, EvaluationFilter, Page, PolicySnapshot, Question, RecordedEvaluation, Store};
 
 /// What somebody asks the gate.
 #[derive(Debug, Clone)]
@@ -32,21 +37,32 @@ pub struct EvaluationRequest {
     pub engine_version: Option<String>,
 }
 
-/// What came of evaluating a stored input again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replay {
-    /// The recorded evaluation.
-    pub evaluation: Evaluation,
-    /// What the engine says now of the same input under the same policies.
-    pub outcome: Outcome,
-    /// The engine that says so.
-    pub engine_version: String,
-    /// Whether the input still has its recorded digest.
-    pub same_input: bool,
-    /// Whether the policies still have their recorded digest.
-    pub same_policies: bool,
-    /// Whether all is the same: input, policies, decision and reasons.
-    pub matches: bool,
+/// Whether today's verdict is wanted beside the recorded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drift {
+    /// It is.
+    Told,
+    /// It is not.
+    Untold,
+}
+
+/// Which records are verified, and the right to do so.
+#[derive(Clone)]
+pub enum WhichRecords {
+    /// Those of one repo.
+    Repo(Permit<Promote>),
+    /// Those of all repos.
+    Everywhere(Operator),
+}
+
+/// A verification of many records at work. It ends when it is dropped.
+pub struct Checking {
+    store: Arc<Store>,
+    engine: Aside,
+    drift: Drift,
+    /// What is left to be looked at; taken while it is looked at.
+    verifying: Option<Verifying>,
+    _only_one: OwnedSemaphorePermit,
 }
 
 impl Registry {
@@ -121,26 +137,117 @@ impl Registry {
         self.store.review(permit)?.evaluations(filter, limit, cursor)
     }
 
-    /// Evaluates a recorded input again, under the policies it was judged by.
+    /// Evaluates a recorded input again, under the policies it was judged by, and holds the record against that.
     ///
     /// # Errors
     /// `not_found`; `policy_error` when this version's engine cannot read the input; `policy_timeout`.
-    pub async fn verify_evaluation(&self, permit: &Permit<Promote>, id: EvaluationId) -> Result<Replay> {
+    pub async fn verify_evaluation(&self, permit: &Permit<Promote>, id: EvaluationId, drift: Drift) -> Result<Proof> {
+        let (recorded, snapshot) = self.recorded_with_policies(permit, id).await?;
+        let outcome = self.gate.replay(recorded.input.clone(), snapshot.clone()).await?;
+        let today = match drift {
+            Drift::Untold => None,
+            Drift::Told => {
+                let (store, engine, recorded) = (Arc::clone(&self.store), self.gate.aside(), recorded.clone());
+                hop::run(move || Ok(today(&store, &engine, &recorded))).await?
+            }
+        };
+        Ok(Proof::of(recorded, &snapshot, outcome, self.gate.engine_version())?.with_today(today))
+    }
+
+    /// Says in words which rule fired on which fact, and what would stop it.
+    ///
+    /// # Errors
+    /// As for a verification.
+    pub async fn explain_evaluation(&self, permit: &Permit<Promote>, id: EvaluationId) -> Result<(Evaluation, Explanation)> {
+        let (recorded, snapshot) = self.recorded_with_policies(permit, id).await?;
+        let engine = self.gate.aside();
+        let RecordedEvaluation { evaluation, input, words: _ } = recorded;
+        // It asks the engine often: beside the gate, one at a time.
+        let slot = self.explanations.acquire().await.map_err(|cause| Error::internal("waiting to explain", cause))?;
+        let explained = hop::run(move || explain(engine.engine(), &input, &engine.in_force(&snapshot)?)).await?;
+        drop(slot);
+        Ok((evaluation, explained))
+    }
+
+    /// The connection is given back before the engine works: it is one of few.
+    async fn recorded_with_policies(&self, permit: &Permit<Promote>, id: EvaluationId) -> Result<(RecordedEvaluation, PolicySnapshot)> {
         let (store, asked) = (Arc::clone(&self.store), permit.clone());
-        // The connection is given back before the engine works: it is one of few.
-        let (RecordedEvaluation { evaluation, input }, snapshot) = hop::run(move || {
+        hop::run(move || {
             let view = store.review(&asked)?;
             let recorded = view.recorded(&id)?;
             let snapshot = view.policies_of(&recorded.evaluation)?.into_iter().fold(PolicySnapshot::default(), PolicySnapshot::with);
             Ok((recorded, snapshot))
         })
-        .await?;
-        let same_input = Digest::of(input.as_bytes()) == evaluation.input_digest;
-        let same_policies = digest_of_policies(&snapshot.digests()) == evaluation.policy_digest;
-        let outcome = self.gate.replay(input, snapshot).await?;
-        let same_outcome =
-            outcome.decision == evaluation.decision && outcome.source == evaluation.source && outcome.reasons == evaluation.reasons;
-        let matches = same_input && same_policies && same_outcome;
-        Ok(Replay { evaluation, outcome, engine_version: self.gate.engine_version().to_owned(), same_input, same_policies, matches })
+        .await
     }
+
+    /// Begins to verify many records.
+    ///
+    /// # Errors
+    /// `too_many_requests` while another one runs, or a policy is being tried.
+    pub async fn verify_evaluations(
+        &self,
+        which: &WhichRecords,
+        since: Option<Time>,
+        until: Option<Time>,
+        drift: Drift,
+    ) -> Result<Checking> {
+        let only_one = self.only_one()?;
+        let repos = match which {
+            WhichRecords::Repo(permit) => [permit.repo_key().clone()].into(),
+            WhichRecords::Everywhere(_) => {
+                let store = Arc::clone(&self.store);
+                hop::run(move || store.ledger()?.repos()).await?
+            }
+        };
+        let verifying = Verifying::new(Stretch { repos, since, until });
+        Ok(Checking { store: Arc::clone(&self.store), engine: self.gate.aside(), drift, verifying: Some(verifying), _only_one: only_one })
+    }
+}
+
+impl Checking {
+    /// Looks at the next records, and tells of those that are to be told of; `None` at the end.
+    ///
+    /// # Errors
+    /// Internal when the store fails.
+    pub async fn next(&mut self) -> Result<(Option<Vec<Finding>>, Verified)> {
+        let Some(mut verifying) = self.verifying.take() else {
+            return Err(Error::internal("verifying records", "it was asked again after a failure"));
+        };
+        let (store, engine, drift) = (Arc::clone(&self.store), self.engine.clone(), self.drift);
+        let (found, verifying) = hop::run(move || {
+            let ask = |recorded: &RecordedEvaluation| today(&store, &engine, recorded);
+            let asked: Option<AskToday<'_>> = if drift == Drift::Told { Some(&ask) } else { None };
+            let found = verifying.next(&store.ledger()?, engine.engine(), asked)?;
+            Ok((found, verifying))
+        })
+        .await?;
+        let tally = verifying.tally();
+        self.verifying = Some(verifying);
+        Ok((found, tally))
+    }
+}
+
+/// What would be decided today of a recorded question, with today's facts and policies; `None` when the version or the repo is gone, or
+/// nothing can be said.
+fn today(store: &Store, engine: &Aside, recorded: &RecordedEvaluation) -> Option<Outcome> {
+    let judged = || -> Result<Option<Outcome>> {
+        let Some(repo) = store.find_repo(&recorded.evaluation.repo)? else { return Ok(None) };
+        let Some(dossier) = store.find_dossier(&recorded.evaluation.version_id, &repo)? else { return Ok(None) };
+        let asked = Asked::read(&recorded.input)?;
+        let policies = engine.in_force(dossier.policies())?;
+        let question = Question {
+            action: asked.action,
+            subject: asked.subject,
+            roles: asked.roles,
+            token_id: asked.token_id,
+            asked_at: store.clock().now(),
+            hint: asked.hint,
+        };
+        Ok(Some(engine.evaluate(&policies, &dossier.into_candidate(question)?)?.outcome().clone()))
+    };
+    judged().unwrap_or_else(|error| {
+        tracing::warn!(evaluation = %recorded.evaluation.id, ?error, "today's verdict cannot be said");
+        None
+    })
 }

@@ -10,13 +10,14 @@ use tokio::time::Instant;
 
 use super::slots::Slots;
 use crate::clock::{Stopwatch, deadline_after_ms};
-use crate::domain::candidate::orders;
+use crate::domain::candidate::{Candidate, PolicyLevel, orders};
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
+use crate::domain::waiver::FiringPart;
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::metrics::Metrics;
-use crate::policy::{Document, Engine, PolicyInForce, Verdict};
+use crate::policy::{Cases, Document, Engine, PolicyInForce, Verdict, refusal_of};
 use crate::store::{Dossier, PolicyRevision, PolicySnapshot, Question};
 
 /// Policy texts checked at once: a text may take its check a second of a core.
@@ -91,7 +92,10 @@ impl Gate {
         let (action, watch) = (question.action, Stopwatch::start());
         let judged = self.evaluate(deadline, named, question, gather).await;
         let decision = match &judged {
-            Ok(verdict) => verdict.decision().as_str(),
+            Ok(verdict) => {
+                self.count_firings(verdict);
+                verdict.decision().as_str()
+            }
             Err(error) if error.code() == Code::PolicyTimeout => "timeout",
             Err(error) if error.code() == Code::PolicyError => "error",
             // There was nothing to judge.
@@ -104,6 +108,14 @@ impl Gate {
             self.metrics.gate.refused_canary(verdict.evaluated_at().unix_ms() / 1000);
         }
         judged
+    }
+
+    fn count_firings(&self, verdict: &Verdict) {
+        let parts =
+            [(FiringPart::Enforced, verdict.reasons()), (FiringPart::Observed, verdict.observed()), (FiringPart::Waived, verdict.waived())];
+        for (part, reasons) in parts {
+            reasons.iter().for_each(|reason| self.metrics.gate.fired(part, reason.policy));
+        }
     }
 
     /// The same without counting it as a decision: nobody waits for the answer.
@@ -142,18 +154,25 @@ impl Gate {
         }
     }
 
-    /// Checks a policy text, a few at once, on the blocking pool.
+    /// Checks a policy text and tries it on its cases, a few at once, on the blocking pool; tells how many cases there are.
     ///
     /// # Errors
-    /// `bad_policy` with every fault.
-    pub(super) async fn check(&self, text: String) -> Result<Arc<Document>> {
+    /// `bad_policy` with every fault of either text, or with every case that the policy fails.
+    pub(super) async fn check_with_cases(&self, level: PolicyLevel, text: String, cases: String) -> Result<(Arc<Document>, usize)> {
         let slot = Arc::clone(&self.checks).acquire_owned().await.map_err(|cause| Error::internal("waiting to check a policy", cause))?;
         let shared = Arc::clone(&self.shared);
         hop::run(move || {
             let _slot = slot;
-            shared.engine.check(&text).map(Arc::new)
+            let document = Arc::new(shared.engine.check(&text)?);
+            let tried = Cases::read(&cases)?.try_on(&*shared.engine, level, &document)?;
+            refusal_of(&tried).map_or(Ok((document, tried.len())), Err)
         })
         .await
+    }
+
+    /// The engine for work that lets nothing in, and therefore takes no place at the gate.
+    pub(super) fn aside(&self) -> Aside {
+        Aside(Arc::clone(&self.shared))
     }
 
     /// Keeps a checked policy at hand, so that the first evaluation under it need not parse it.
@@ -193,6 +212,33 @@ impl Gate {
         tokio::time::timeout(Duration::from_millis(self.budget_ms), work)
             .await
             .unwrap_or_else(|elapsed| Err(late(elapsed).with("failClosed", true).with("timeoutMs", self.budget_ms)))
+    }
+}
+
+/// The engine beside the gate. Its calls block.
+#[derive(Clone)]
+pub(super) struct Aside(Arc<Shared>);
+
+impl Aside {
+    /// The checked policies of a snapshot.
+    ///
+    /// # Errors
+    /// `policy_error` when this version's engine refuses a stored text.
+    pub(super) fn in_force(&self, snapshot: &PolicySnapshot) -> Result<Vec<PolicyInForce>> {
+        self.0.in_force(snapshot)
+    }
+
+    /// What these policies say of a candidate; nothing is counted.
+    ///
+    /// # Errors
+    /// `policy_error`.
+    pub(super) fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
+        self.0.engine.evaluate(policies, candidate)
+    }
+
+    /// The engine itself.
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
     }
 }
 
@@ -247,7 +293,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::domain::candidate::Candidate;
     use crate::policy::Outcome;
 
     /// An engine that answers only when the test has ended.

@@ -10,8 +10,10 @@
 mod admission;
 mod advisories;
 mod browse;
+mod dry_run;
 mod evaluations;
 mod findings;
+mod firings;
 mod freezes;
 mod gate;
 mod health;
@@ -19,27 +21,34 @@ mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
+mod proof;
 mod reevaluation;
 mod repos;
 mod reservations;
 mod search;
 mod slots;
 mod upload;
+mod verifying;
 mod webhooks;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 pub use admission::{Admitted, Deposit};
 pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
-pub use evaluations::{EvaluationRequest, Replay};
+pub use dry_run::{Change, DryRun, Extent, Progress, Tally, Trial};
+pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
-pub use policies::StoredPolicy;
+pub use policies::{OfferedPolicy, StoredPolicy};
+pub use proof::{Mismatch, Proof, Today};
 pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
+pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 
 // What the verbs take and give, for rooms that may not name the store.
 pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
@@ -48,6 +57,7 @@ pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
     OutboxFilter, OutboxRow, SweepRow,
 };
+pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
@@ -71,6 +81,9 @@ pub struct Registry {
     inspector: Inspector,
     advisories: Advisories,
     upload_expire_ms: i64,
+    /// One look through all that is stored at a time.
+    trials: Arc<Semaphore>,
+    explanations: Semaphore,
 }
 
 impl Registry {
@@ -78,7 +91,16 @@ impl Registry {
     #[must_use]
     pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, inspector: Inspector, upload_expire_ms: i64) -> Registry {
         let advisories = Advisories::new(Arc::clone(&store));
-        Registry { store, blobs, gate, inspector, advisories, upload_expire_ms }
+        Registry {
+            store,
+            blobs,
+            gate,
+            inspector,
+            advisories,
+            upload_expire_ms,
+            trials: Arc::new(Semaphore::new(1)),
+            explanations: Semaphore::new(1),
+        }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials

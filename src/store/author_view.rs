@@ -8,6 +8,7 @@ use super::exceptions::{self, Exceptions};
 use super::policies::PolicySnapshot;
 use super::pool::Reader;
 use super::uploads::Upload;
+use super::versions::Found;
 use super::{knowledge, policies, rows, uploads, versions};
 use crate::domain::access::{Permit, Roles, Write};
 use crate::domain::candidate::{Action, Candidate, Decision, Knowledge};
@@ -58,11 +59,15 @@ impl Dossier {
     /// Reads the dossier of version `id` in `source` for entry into `target`.
     pub(super) fn read(connection: &Connection, source: &RepoKey, id: &VersionId, target: &Repo) -> Result<Option<Dossier>> {
         let Some(found) = versions::find(connection, source, id)? else { return Ok(None) };
+        Dossier::of(connection, found, target, policies::current(connection, &target.key)?).map(Some)
+    }
+
+    /// The dossier of a version that was found already, under these policies.
+    pub(super) fn of(connection: &Connection, found: Found<Version>, target: &Repo, policies: PolicySnapshot) -> Result<Dossier> {
         let release = found.complete(connection)?.content;
-        let exceptions = exceptions::read(connection, source, &release, &target.key)?;
+        let exceptions = exceptions::read(connection, &release.version.repo, &release, &target.key)?;
         let known = knowledge::of(connection, &release, target)?;
-        let policies = policies::current(connection, &target.key)?;
-        Ok(Some(Dossier { release, exceptions, known, policies, target: target.clone() }))
+        Ok(Dossier { release, exceptions, known, policies, target: target.clone() })
     }
 
     /// The state the version is in.

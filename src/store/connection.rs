@@ -1,6 +1,7 @@
 //! Opening SQLite. Invariant: every connection has foreign keys on, double-quoted strings off and a busy timeout; readers
 //! cannot write; the writer commits with `synchronous=FULL` into a WAL.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,16 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let path = Path::new(path);
     let connection = Connection::open_with_flags(path, flags)?;
+    harden(&connection)?;
+    connection.execute_batch("PRAGMA query_only = ON;")?;
+    Ok(connection)
+}
+
+/// Opens a connection to a database that nobody writes: SQLite then makes no file beside it and takes no lock.
+pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let address: String = path.as_os_str().as_bytes().iter().map(|byte| format!("%{byte:02x}")).collect();
+    let connection = Connection::open_with_flags(format!("file:{address}?immutable=1"), flags)?;
     harden(&connection)?;
     connection.execute_batch("PRAGMA query_only = ON;")?;
     Ok(connection)

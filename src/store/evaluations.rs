@@ -65,6 +65,19 @@ pub struct RecordedEvaluation {
     pub evaluation: Evaluation,
     /// The whole input, canonical JSON.
     pub input: String,
+    /// Its reasons, as they were written down.
+    pub words: RecordedWords,
+}
+
+/// The reasons of a decision, byte for byte as they were recorded: JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedWords {
+    /// Every enforced rule that fired.
+    pub reasons: String,
+    /// Every rule on observation that fired.
+    pub observed: String,
+    /// Every rule that fired and was waived.
+    pub waived: String,
 }
 
 /// Which evaluations to list.
@@ -111,13 +124,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
     })
 }
 
+/// An evaluation with its input, out of a whole row.
+pub(super) fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedEvaluation> {
+    let words = RecordedWords { reasons: row.get("reasons")?, observed: row.get("observed")?, waived: row.get("waived")? };
+    Ok(RecordedEvaluation { evaluation: read(row)?, input: row.get("input")?, words })
+}
+
 /// The evaluation with this id in this repo.
 pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -> Result<Option<RecordedEvaluation>> {
     let found = connection
         .prepare_cached("SELECT * FROM evaluations WHERE evaluation_id = :id AND repo_key = :repo")?
-        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, |row| {
-            Ok(RecordedEvaluation { evaluation: read(row)?, input: row.get("input")? })
-        })
+        .query_row(named_params! {":id": id.to_string(), ":repo": repo.as_str()}, recorded)
         .optional()?;
     Ok(found)
 }
@@ -245,6 +262,6 @@ impl Write<'_> {
                 ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
                 ":advisories": verdict.advisory_digest().map(|digest| digest.to_string()),
             })?;
-        Ok(())
+        self.count_firings(new.repo, verdict)
     }
 }

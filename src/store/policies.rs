@@ -22,10 +22,23 @@ pub struct PolicyRevision {
     pub digest: Digest,
     /// The text.
     pub text: String,
+    /// The examples that it passes, as they were given.
+    pub cases: Option<String>,
     /// When it was stored.
     pub created_at: Time,
     /// By whom.
     pub created_by: Subject,
+}
+
+/// A checked policy about to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPolicy<'a> {
+    /// The sha256 of the text.
+    pub digest: Digest,
+    /// The text.
+    pub text: &'a str,
+    /// The examples that it passed.
+    pub cases: Option<&'a str>,
 }
 
 /// One revision of a policy as listed: without its text, which may be large.
@@ -82,6 +95,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<PolicyRevision> {
         revision: rows::unsigned(row, "revision")?,
         digest: rows::parse(row, "digest")?,
         text: row.get("text")?,
+        cases: row.get("cases")?,
         created_at: rows::time(row, "created_at")?,
         created_by: super::versions::subject(row, "created_by")?,
     })
@@ -159,33 +173,38 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Stores a checked policy text as the next revision; the same text as the newest changes nothing and is answered
-    /// with `false`.
+    /// Stores a checked policy text and the cases that it passed as the next revision; the same as the newest changes nothing and is
+    /// answered with `false`. `None` when the newest is no longer the revision `after`, 0 for none.
     ///
     /// # Errors
     /// Internal when SQLite fails.
-    pub fn add_policy(&mut self, repo: Option<&RepoKey>, digest: Digest, text: &str) -> Result<(PolicyRevision, bool)> {
+    pub fn add_policy(&mut self, repo: Option<&RepoKey>, after: u64, policy: NewPolicy<'_>) -> Result<Option<(PolicyRevision, bool)>> {
         let newest = newest(self.connection(), repo)?;
-        if let Some(newest) = newest.as_ref().filter(|newest| newest.digest == digest) {
-            return Ok((newest.clone(), false));
+        if newest.as_ref().map_or(0, |newest| newest.revision) != after {
+            return Ok(None);
+        }
+        let NewPolicy { digest, text, cases } = policy;
+        if let Some(newest) = newest.filter(|newest| newest.digest == digest && newest.cases.as_deref() == cases) {
+            return Ok(Some((newest, false)));
         }
         let revision = PolicyRevision {
             repo: repo.cloned(),
-            revision: newest.map_or(0, |newest| newest.revision) + 1,
+            revision: after + 1,
             digest,
             text: text.to_owned(),
+            cases: cases.map(str::to_owned),
             created_at: self.now(),
             created_by: self.actor().subject.clone(),
         };
         self.connection()
             .prepare_cached(
-                "INSERT INTO policies (repo_key, revision, digest, text, created_at, created_by)
-                 VALUES (:repo, :revision, :digest, :text, :created_at, :created_by)",
+                "INSERT INTO policies (repo_key, revision, digest, text, cases, created_at, created_by)
+                 VALUES (:repo, :revision, :digest, :text, :cases, :created_at, :created_by)",
             )?
             .execute(named_params! {
                 ":repo": stored_key(repo), ":revision": rows::stored(revision.revision), ":digest": digest.to_string(), ":text": text,
-                ":created_at": revision.created_at.unix_ms(), ":created_by": revision.created_by.as_str(),
+                ":cases": cases, ":created_at": revision.created_at.unix_ms(), ":created_by": revision.created_by.as_str(),
             })?;
-        Ok((revision, true))
+        Ok(Some((revision, true)))
     }
 }

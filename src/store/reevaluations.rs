@@ -82,7 +82,7 @@ fn says_the_same(newest: Option<&Evaluation>, verdict: &Verdict) -> bool {
 }
 
 /// The open hold of a version.
-fn open_hold(connection: &Connection, version: &Version) -> Result<Option<QuarantineItem>> {
+pub(super) fn open_hold(connection: &Connection, version: &Version) -> Result<Option<QuarantineItem>> {
     let found = connection
         .prepare_cached("SELECT * FROM quarantine_items WHERE version_id = :version AND status = :open")?
         .query_row(named_params! {":version": version.id.to_string(), ":open": QuarantineStatus::Quarantined.as_str()}, quarantine::read)
@@ -91,14 +91,24 @@ fn open_hold(connection: &Connection, version: &Version) -> Result<Option<Quaran
 }
 
 /// The newest evaluation of a version in its own repo, or the one that holds it.
-fn newest(connection: &Connection, version: &Version, hold: Option<&QuarantineItem>) -> Result<Option<RecordedEvaluation>> {
+pub(super) fn newest(connection: &Connection, version: &Version, hold: Option<&QuarantineItem>) -> Result<Option<RecordedEvaluation>> {
     let own = evaluations::newest_of(connection, &version.repo, &version.id)?;
     let id = own.or(hold.and_then(|hold| hold.evaluation_id));
     id.map_or(Ok(None), |id| evaluations::find(connection, &version.repo, &id))
 }
 
+/// Whether a person holds it, whatever the policies say.
+pub(super) fn is_by_hand(hold: &QuarantineItem) -> bool {
+    hold.reasons.iter().any(|reason| reason.policy.is_none() && reason.rule == MANUAL)
+}
+
 /// What was asked of a version: what led to its hold, else what was asked last; a copy without either was promoted.
-fn asked(connection: &Connection, version: &Version, hold: Option<&QuarantineItem>, newest: Option<&RecordedEvaluation>) -> Result<Asked> {
+pub(super) fn asked(
+    connection: &Connection,
+    version: &Version,
+    hold: Option<&QuarantineItem>,
+    newest: Option<&RecordedEvaluation>,
+) -> Result<Asked> {
     let held_by = hold.and_then(|hold| hold.evaluation_id).map_or(Ok(None), |id| evaluations::find(connection, &version.repo, &id))?;
     match held_by.as_ref().or(newest) {
         Some(recorded) => Asked::read(&recorded.input),
@@ -127,7 +137,7 @@ impl Store {
             State::Published => None,
             State::Quarantined => {
                 let hold = open_hold(&connection, &version)?;
-                if hold.as_ref().is_none_or(|hold| hold.reasons.iter().any(|reason| reason.policy.is_none() && reason.rule == MANUAL)) {
+                if hold.as_ref().is_none_or(is_by_hand) {
                     return Ok(None);
                 }
                 hold

@@ -5,14 +5,16 @@ use crate::clock::Clock as _;
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::jobs::tests::World;
-use crate::store::{Done, JobKind, Write};
+use crate::store::{Done, JobKind, NewPolicy, Write};
 use tokio_util::sync::CancellationToken;
 
 const HOLD_ALL: &str = r#"@id("hold-all") @decision("quarantine") forbid (principal, action, resource);"#;
 
 async fn set_policy(world: &World, text: &'static str) {
-    let store = |tx: &mut Write<'_>| {
-        let (revision, _) = tx.add_policy(None, Digest::of(text.as_bytes()), text)?;
+    let before = world.store.policy(None).unwrap().map_or(0, |newest| newest.revision);
+    let store = move |tx: &mut Write<'_>| {
+        let new = NewPolicy { digest: Digest::of(text.as_bytes()), text, cases: None };
+        let (revision, _) = tx.add_policy(None, before, new)?.unwrap();
         Ok(Done::new((), Event::PolicyUpdated { repo: None, revision: revision.revision, digest: revision.digest }))
     };
     world.store.write(&world.operator, store).await.unwrap();
