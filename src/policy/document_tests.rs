@@ -23,6 +23,7 @@ fn faults(text: &str) -> Vec<Fault> {
             column: usize::try_from(fault["column"].as_u64().unwrap()).unwrap(),
             message: fault["message"].as_str().unwrap().to_owned(),
             help: fault["help"].as_str().map(str::to_owned),
+            file: None,
         })
         .collect()
 }

@@ -5,14 +5,15 @@ use crate::clock::Clock as _;
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::jobs::tests::World;
-use crate::store::{Done, JobKind, Write};
+use crate::store::{Done, JobKind, NewPolicy, Write};
 use tokio_util::sync::CancellationToken;
 
 const HOLD_ALL: &str = r#"@id("hold-all") @decision("quarantine") forbid (principal, action, resource);"#;
 
 async fn set_policy(world: &World, text: &'static str) {
     let store = |tx: &mut Write<'_>| {
-        let (revision, _) = tx.add_policy(None, Digest::of(text.as_bytes()), text)?;
+        let policy = NewPolicy { digest: Digest::of(text.as_bytes()), text, cases: None };
+        let (revision, _) = tx.add_policy(None, 0, policy)?.expect("the first revision");
         Ok(Done::new((), Event::PolicyUpdated { repo: None, revision: revision.revision, digest: revision.digest }))
     };
     world.store.write(&world.operator, store).await.unwrap();
