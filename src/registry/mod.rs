@@ -21,6 +21,7 @@ mod repos;
 mod reservations;
 mod search;
 mod upload;
+mod waivers;
 mod webhooks;
 
 use std::sync::Arc;
@@ -33,8 +34,10 @@ pub use health::Health;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
+pub use waivers::WaiverRequest;
 
 // What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,

@@ -45,6 +45,8 @@ mod steps;
 mod tokens;
 mod uploads;
 mod versions;
+mod waiver_use;
+mod waivers;
 mod webhooks;
 mod write;
 mod writer;
@@ -80,6 +82,8 @@ pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
+pub use waiver_use::{ListedWaiver, WaiverFilter};
+pub use waivers::{Approval, NewWaiver, WaiverTarget};
 pub use webhooks::{NewWebhook, WebhookChange, WebhookRow};
 pub use write::{Bookkeeping, Done, Write};
 
