@@ -138,7 +138,7 @@ pub(super) fn having(
         having.push(waiver?);
     }
     having.retain(|waiver| waiver.repo == *repo && waiver.reach.has(id, at, content));
-    having.sort_by(|one, other| one.id.cmp(&other.id));
+    having.sort_by_key(|waiver| waiver.id);
     Ok(having)
 }
 
