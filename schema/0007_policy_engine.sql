@@ -1,12 +1,15 @@
 -- What the policy engine knows beside the catalogue: contents of packages, advisories, scanners' findings, waivers, reserved names,
 -- freezes, who fetched what, and how far a re-evaluation has come.
 
--- What the readers found in the package files of one content; derived, made again when the readers know more.
+-- What the readers found in the package files of one content; derived, made again when the readers know more. The same bytes under
+-- another name are another finding: they may be misnamed there, or of a type whose files are not read.
 CREATE TABLE content_reports (
-    content_digest TEXT PRIMARY KEY,
+    content_digest TEXT    NOT NULL,
+    purl           TEXT    NOT NULL,
     reader_version INTEGER NOT NULL,
     contents       TEXT    NOT NULL CHECK (json_valid(contents)),
-    created_at     INTEGER NOT NULL
+    created_at     INTEGER NOT NULL,
+    PRIMARY KEY (content_digest, purl)
 ) STRICT, WITHOUT ROWID;
 
 -- One revision of one advisory, by the digest of its canonical text. Visible once it is the head of its id.
@@ -32,10 +35,22 @@ CREATE TABLE advisory_packages (
 
 CREATE INDEX advisory_packages_by_record ON advisory_packages (record_id);
 
--- The record in force for each advisory.
+-- The record in force for each advisory, with what a snapshot is made of, so that making one walks this table alone.
 CREATE TABLE advisories (
     osv_id    TEXT PRIMARY KEY,
-    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id)
+    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id),
+    digest    TEXT    NOT NULL,
+    modified  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Records that are not in force: those of an import under way or broken off, and those that an import displaced. The next import
+-- begins by removing what it finds here.
+CREATE TABLE advisory_staging (
+    -- Whether it was in force before.
+    displaced INTEGER NOT NULL CHECK (displaced IN (0, 1)),
+    osv_id    TEXT    NOT NULL,
+    record_id INTEGER NOT NULL UNIQUE REFERENCES advisory_records (record_id) ON DELETE CASCADE,
+    PRIMARY KEY (displaced, osv_id, record_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE advisory_snapshots (
@@ -44,6 +59,10 @@ CREATE TABLE advisory_snapshots (
     digest        TEXT    NOT NULL,
     record_count  INTEGER NOT NULL,
     changed_count INTEGER NOT NULL,
+    -- The time of the newest change of any of them, as they say.
+    newest_modified INTEGER NOT NULL,
+    -- A JSON object: how many of them speak of each ecosystem.
+    ecosystems    TEXT    NOT NULL CHECK (json_valid(ecosystems)),
     imported_at   INTEGER NOT NULL,
     imported_by   TEXT    NOT NULL
 ) STRICT;

@@ -18,7 +18,7 @@ use crate::http::{Application, HttpLimits, Served};
 use crate::metrics::Metrics;
 use crate::policy::Engine;
 use crate::quarantine::Review;
-use crate::registry::{Gate, GateLimits, Registry};
+use crate::registry::{Gate, GateLimits, InspectionLimits, Inspector, Registry};
 use crate::store::Store;
 
 /// The parts of a running instance.
@@ -38,18 +38,31 @@ pub struct App {
     limits: HttpLimits,
 }
 
+/// One repo's evaluations leave the other half of the machine to everybody else.
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2)
+}
+
 impl App {
     /// Puts an instance together; `engine` judges at the gate.
     #[must_use]
     pub fn new(config: Config, clock: Arc<dyn Clock>, store: &Arc<Store>, blobs: &Blobs, engine: Arc<dyn Engine>) -> App {
         let gate = Gate::new(
             engine,
-            GateLimits { budget_ms: config.policy.evaluation_timeout_ms, concurrent: config.policy.concurrent_evaluations },
+            GateLimits {
+                budget_ms: config.policy.evaluation_timeout_ms,
+                concurrent: config.policy.concurrent_evaluations,
+                concurrent_per_repo: half_of_the_cores(),
+            },
             Arc::clone(store.metrics()),
         );
+        let inspector = Inspector::new(InspectionLimits {
+            timeout_ms: config.policy.inspection_timeout_ms,
+            concurrent: config.policy.concurrent_inspections,
+        });
         let blobs = blobs.clone().measured_by(Arc::clone(store.metrics()));
         let upload_expire_ms = i64::from(config.uploads.expire_hours) * 3_600_000;
-        let registry = Registry::new(Arc::clone(store), blobs.clone(), gate, upload_expire_ms);
+        let registry = Registry::new(Arc::clone(store), blobs.clone(), gate, inspector, upload_expire_ms);
         let limits = HttpLimits {
             header_read_timeout_ms: config.http.header_read_timeout_ms,
             body_idle_timeout_ms: config.http.body_idle_timeout_ms,

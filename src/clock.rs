@@ -27,7 +27,8 @@ pub fn deadline_after_ms(ms: u64) -> tokio::time::Instant {
     tokio::time::Instant::now() + std::time::Duration::from_millis(ms)
 }
 
-/// Measures how long something takes, by the machine's clock that never steps: for metrics and the log, never for decisions.
+/// Measures how long something takes, by the machine's clock that never steps: for metrics, the log, and limits
+/// on work, never for when something is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(std::time::Instant);
 

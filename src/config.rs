@@ -62,6 +62,8 @@ section! {
         entries_limit_bytes: u64 = 64 << 20, 1024..=1 << 30;
         /// The largest upload, in bytes.
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
+        /// The largest import of advisories in one request, in bytes.
+        advisories_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// Connections served at once; further ones wait.
         max_connections: usize = 1024, 1..=1_000_000;
     }
@@ -74,6 +76,10 @@ section! {
         evaluation_timeout_ms: u64 = 250, 1..=60_000;
         /// Evaluations that run at once; fewer than half the threads for blocking work, so that slow ones leave room for the rest.
         concurrent_evaluations: usize = 8, 1..=24;
+        /// Milliseconds to read the package files of one version before it is judged; past them they count as unreadable.
+        inspection_timeout_ms: u64 = 20_000, 10..=600_000;
+        /// Versions whose package files are read at once.
+        concurrent_inspections: usize = 2, 1..=16;
     }
 }
 

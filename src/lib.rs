@@ -1,6 +1,7 @@
 //! artifortress, a package registry with a policy gate in it. This page is the map of the code.
 
 pub mod access;
+pub mod advisories;
 pub mod api;
 pub mod app;
 pub mod blobs;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod formats;
 pub mod hop;
 pub mod http;
+pub mod inspect;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;

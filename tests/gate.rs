@@ -340,3 +340,26 @@ async fn a_verdict_does_not_outlive_the_content_it_was_made_for() {
     app.publish(&app.admin, "main", &id).await.refused(403, "policy_denied");
     assert_eq!(app.state("main", &id).await, "draft");
 }
+
+#[tokio::test]
+async fn a_policy_that_hangs_in_one_repo_holds_up_no_publish_in_another() {
+    let app = app_with_budget().await;
+    app.create_repo("slow", json!({})).await;
+    let mut stuck = Vec::new();
+    for number in 0..64 {
+        stuck.push(app.draft(&app.admin, "slow", &Package::generic(&format!("stuck-{number}"), "1.0")).await);
+    }
+    app.engine.set(Mood::StuckFor("slow"));
+    let hanging = futures_util::future::join_all(stuck.iter().map(|id| app.publish(&app.admin, "slow", id)));
+    let others = async {
+        for number in 0..8 {
+            let id = app.draft(&app.admin, "main", &Package::generic(&format!("quick-{number}"), "1.0")).await;
+            app.publish(&app.admin, "main", &id).await.expect(200);
+        }
+    };
+    let (refused, ()) = tokio::join!(hanging, others);
+    for answer in refused {
+        answer.refused(503, "policy_timeout");
+    }
+    app.engine.set(Mood::Sound);
+}

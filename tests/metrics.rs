@@ -16,6 +16,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_database_readable", "gauge"),
     ("artifortress_disk_free_bytes", "gauge"),
     ("artifortress_disk_size_bytes", "gauge"),
+    ("artifortress_gate_canaries_refused", "counter"),
+    ("artifortress_gate_canary_refused_timestamp_seconds", "gauge"),
     ("artifortress_gate_decisions", "counter"),
     ("artifortress_gate_evaluation_duration_seconds", "histogram"),
     ("artifortress_holds_open", "gauge"),

@@ -29,6 +29,10 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("coalesce(total, 0) AS total FROM rebuild", "a table of one row"),
     ("UPDATE tokens SET scopes =", "takes the scopes on a deleted repo out of every token; deleting a repo is rare"),
     ("SELECT EXISTS (SELECT 1 FROM words)", "stops at the first row"),
+    ("SELECT osv_id, digest, modified FROM advisories ORDER BY osv_id", "the digest of all advisories, once for each import"),
+    ("SELECT ecosystem, count(DISTINCT record_id) AS records", "once for each import"),
+    ("SELECT record_id FROM advisory_staging LIMIT :limit", "the first so many of what is to be removed"),
+    ("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1", "reads the last row"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
 ];
 
@@ -37,6 +41,7 @@ const MAY_SORT: &[(&str, &str)] = &[
     ("instr(full, :name) > 0", "the answer without an index, best names first"),
     ("FROM names WHERE (name_key = :name OR full_key = :name)", "packages of one name, in several repos perhaps"),
     ("length(name_key), newest_at DESC", "of at most so many names as are looked at, the shortest first"),
+    ("SELECT ecosystem, count(DISTINCT record_id) AS records", "once for each import"),
     ("FROM quarantine_votes WHERE quarantine_id", "the votes on one item"),
     ("SELECT DISTINCT :target, digest", "the files of one version"),
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "the versions of one package with one file name"),
@@ -50,6 +55,10 @@ const MAY_SORT: &[(&str, &str)] = &[
 
 /// The queries asked most, by their words, and how each must be answered: the index and the columns it is entered by.
 const HOT: &[(&str, &str)] = &[
+    (
+        "SELECT affected FROM advisory_packages JOIN advisories USING (record_id)",
+        "advisory_packages USING PRIMARY KEY (ecosystem=? AND name_key=?)",
+    ),
     (
         "SELECT * FROM quarantine_items WHERE repo_key = :repo AND status = :status",
         "quarantine_items USING INDEX quarantine_by_repo_status (repo_key=? AND status=? AND (created_at,quarantine_id)<(?,?))",

@@ -1,6 +1,7 @@
 //! The tests over the whole project, in one binary, so that it is linked once. A file per subject; test names are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod advisories;
 mod authorization;
 mod bad_input;
 mod bad_upload;
@@ -8,9 +9,11 @@ mod clients;
 mod command_line;
 mod command_line_hostile;
 mod command_line_retries;
+mod contents;
 mod crash;
 mod crash_queue;
 mod degraded;
+mod doctor;
 mod findings;
 mod freezes;
 mod gate;

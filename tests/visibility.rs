@@ -15,6 +15,7 @@ pub const CANARY: &str = "canary7f3a";
 /// Parameters of addresses that no withheld version stands behind.
 const KNOWN_TO_HOLD_NOTHING: &[&str] = &[
     "jobId",
+    "advisoryId",
     "eventId",
     "tokenId",
     "uploadId",

@@ -7,6 +7,7 @@
 //! 4. wire types beside the handler: requests with `deny_unknown_fields`, answers made from proofs;
 //! 5. the role matrix in `tests/` shows the new line: review it.
 
+pub mod advisories;
 mod audit;
 mod blobs;
 mod drafts;
@@ -56,6 +57,7 @@ pub fn routes() -> Routes<App> {
         .join(quarantine::routes())
         .join(search::routes())
         .join(webhooks::routes())
+        .join(advisories::routes())
         .join(audit::routes())
         .join(operations::routes())
         .join(summary::routes())

@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
@@ -17,8 +17,12 @@ use crate::error::Code;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long sending a long body may take, its answer included: six hours.
+const SENDING_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// The longest answer that is read; a full page of any list is far below it.
 const ANSWER_LIMIT_BYTES: usize = 16 << 20;
+/// How much is read of an answer that matters only for whether it is a refusal.
+const TRIAL_LIMIT_BYTES: usize = 1 << 20;
 
 /// An answer: a JSON document, as it came and as read.
 #[derive(Debug)]
@@ -30,6 +34,25 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// What it says.
     pub(super) json: Value,
+}
+
+impl Answer {
+    /// Whether it is the refusal with this code, as the API or a protocol's own route says it.
+    pub(super) fn is(&self, code: Code) -> bool {
+        let said = |pointer: &str| text(&self.json, pointer).is_some_and(|said| said == code.as_str());
+        self.status == code.status() && (said("/error") || said("/code"))
+    }
+}
+
+/// A request whose answer may be a refusal.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    /// The verb.
+    pub(super) method: Method,
+    /// What the body is.
+    pub(super) content_type: &'a str,
+    /// The body.
+    pub(super) body: Vec<u8>,
 }
 
 /// A client of one server.
@@ -73,6 +96,14 @@ impl Client {
         self.done(self.ask(self.request(Method::POST, path, &[])).await?)
     }
 
+    /// Sends a long body and waits for its answer, however long the server takes to read it.
+    ///
+    /// # Errors
+    /// When nobody answers, when the body breaks off, or with a refusal.
+    pub(super) async fn send_long(&self, path: &[&str], body: reqwest::Body) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(Method::POST, path, &[]).timeout(SENDING_TIMEOUT).body(body)).await?)
+    }
+
     /// Changes something by a JSON document.
     ///
     /// # Errors
@@ -97,6 +128,35 @@ impl Client {
         let answer = self.ask(self.request(Method::POST, path, &[]).json(body)).await?;
         let is_unknown = [Code::NotFound, Code::MethodNotAllowed].iter().any(|code| code.status() == answer.status);
         if is_unknown { Ok(None) } else { self.done(answer).map(Some) }
+    }
+
+    /// Reads something that may not be there.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal for another reason.
+    pub(super) async fn find(&self, path: &[&str]) -> Result<Option<Answer>, Failure> {
+        let answer = self.ask(self.request(Method::GET, path, &[])).await?;
+        if answer.is(Code::NotFound) { Ok(None) } else { self.done(answer).map(Some) }
+    }
+
+    /// Asks for something whose refusal is an answer, too. One that is no JSON says nothing.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub(super) async fn try_out(&self, path: &[&str], query: &[(&str, String)], ask: Ask<'_>) -> Result<Answer, Failure> {
+        let request = self.request(ask.method, path, query).header(CONTENT_TYPE, ask.content_type).body(ask.body);
+        let mut response = request.send().await.map_err(|fault| self.unanswered(&fault))?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|fault| self.unanswered(&fault))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > TRIAL_LIMIT_BYTES {
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer { is_success: status.is_success(), status: status.as_u16(), text, json })
     }
 
     /// Whether the server can serve, as it says itself: that it cannot is an answer here.

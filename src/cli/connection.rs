@@ -51,6 +51,25 @@ impl ServerFlags {
         [server, path("token-file", &self.token_file), path("config", &self.config), path("data-dir", &self.data_dir)].concat()
     }
 
+    /// The settings of a data directory that is there and that no server serves; `None` when there is a server to ask.
+    ///
+    /// # Errors
+    /// When the settings are faulty.
+    pub(super) fn unserved(&self) -> Result<Option<Config>, Failure> {
+        if self.server.is_some() {
+            return Ok(None);
+        }
+        let settings = self.settings()?;
+        let is_served = Holder::read(&settings.data_dir).is_ok_and(|holder| !holder.is_gone());
+        let is_there = settings.data_dir.join("state.db").is_file();
+        Ok(Some(settings).filter(|_| is_there && !is_served))
+    }
+
+    /// The data directory whose server is asked; `None` when the server was named by its address.
+    pub(super) fn data_directory(&self) -> Option<PathBuf> {
+        if self.server.is_some() { None } else { self.settings().ok().map(|settings| settings.data_dir) }
+    }
+
     fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))

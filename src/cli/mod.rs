@@ -8,9 +8,11 @@
 //!
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
+mod advisories;
 mod client;
 mod connection;
 mod directory;
+mod doctor;
 mod failure;
 mod fields;
 mod freeze;
@@ -114,6 +116,20 @@ enum Command {
         #[command(subcommand)]
         command: index::IndexCommand,
     },
+    /// Import advisories in the OSV format, and look at them; by the server of the data directory, or without one.
+    Advisories {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: advisories::AdvisoriesCommand,
+    },
+    /// Look for what makes trouble later, and prove through the server's address that the gate stands.
+    Doctor {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: doctor::DoctorArguments,
+    },
     /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
     Verify {
         #[command(flatten)]
@@ -160,6 +176,10 @@ pub fn run() -> ExitCode {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
+        Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
+        Some(Command::Doctor { server, arguments }) => {
+            session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
+        }
         Some(Command::Reservations { server, command }) => {
             session::run(server.after(&base), async |session| reservations::run(session, command).await)
         }

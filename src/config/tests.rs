@@ -75,7 +75,7 @@ fn all_faults_are_told_together_each_with_its_key_and_its_source() {
         ("colour: there is no such setting; there are bootstrap_token_file, data_dir, listen", "artifortress.toml)"),
         ("listen: \"somewhere\" is no address", "artifortress.toml)"),
         ("http.max_connections: ", "artifortress.toml)"),
-        ("http.json_limit: there is no such setting; there are http.body_idle", "artifortress.toml)"),
+        ("http.json_limit: there is no such setting; there are http.advisories_limit_bytes", "artifortress.toml)"),
         ("log.format: ", "artifortress.toml)"),
         ("log.level: ", "artifortress.toml)"),
         ("jobs.workers: 0 is outside 1 to 64", "(environment variable ARTIFORTRESS_JOBS__WORKERS)"),

@@ -10,10 +10,15 @@ use super::lifecycle::text_enum;
 /// Raised whenever the readers find more, or something else; contents read by an older reader are read again.
 pub const READER_VERSION: u32 = 1;
 
+/// How many dependency names are kept and a rule can see; past it the list is not complete.
+pub const REQUIRES_LIMIT: usize = 4096;
+
 text_enum! {
     /// The kind of package file that was read.
+    #[derive(Default)]
     ContentFormat "content format" {
         /// No file of a known kind, or none that should be read.
+        #[default]
         None "none",
         /// A Python wheel (PEP 427).
         Wheel "wheel",
@@ -25,6 +30,8 @@ text_enum! {
         Crate "crate",
         /// A Java archive.
         Jar "jar",
+        /// A Maven project's description without its archive.
+        Pom "pom",
     }
 }
 
@@ -82,10 +89,4 @@ pub struct Contents {
     pub requires: BTreeSet<String>,
     /// Whether `requires` has all of them.
     pub requires_complete: bool,
-}
-
-impl Default for ContentFormat {
-    fn default() -> ContentFormat {
-        ContentFormat::None
-    }
 }

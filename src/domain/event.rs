@@ -134,6 +134,11 @@ pub enum Event {
         revision: u64,
         digest: Digest,
     },
+    AdvisoriesImported {
+        digest: Digest,
+        record_count: u64,
+        changed_count: u64,
+    },
     PolicyEvaluated {
         evaluation_id: EvaluationId,
         version: Named,
@@ -292,6 +297,10 @@ impl Event {
             Event::PolicyUpdated { repo, revision, digest } => {
                 let id = repo.as_ref().map_or("instance", RepoKey::as_str);
                 entry("policy.updated", "policy", id, json!({"revision": revision, "digest": digest}))
+            }
+            Event::AdvisoriesImported { digest, record_count, changed_count } => {
+                let details = json!({"recordCount": record_count, "changedCount": changed_count});
+                entry("advisories.imported", "advisories", digest, details)
             }
             Event::PolicyEvaluated { evaluation_id, version, action, decision, source, quarantine_id } => {
                 let details = json!({"evaluationId": evaluation_id, "action": action, "decision": decision,

@@ -8,9 +8,11 @@
 
 pub mod access;
 pub mod advisory;
+pub mod canary;
 pub mod candidate;
 pub mod contents;
 pub mod coordinates;
+pub mod dependency;
 pub mod digest;
 pub mod event;
 pub mod exception;

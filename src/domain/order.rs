@@ -6,6 +6,9 @@ use std::cmp::Ordering;
 
 use super::name::Coordinates;
 
+mod maven;
+mod others;
+
 /// Marks a version that its ecosystem's rules cannot read.
 const UNREADABLE: u8 = 0;
 /// Marks one that they can.
@@ -16,7 +19,7 @@ const END: u8 = 0;
 const ABSENT_LAST: u8 = 0xff;
 
 impl Coordinates {
-    /// Compares two versions of one package: PEP 440 for PyPI, semantic versioning where the ecosystem has it, runs of digits as
+    /// Compares two versions of one package: by the ecosystem's rules where it has any that are known here, runs of digits as
     /// numbers elsewhere.
     #[must_use]
     pub fn compare_version(&self, other: &Coordinates) -> Ordering {
@@ -27,13 +30,7 @@ impl Coordinates {
     #[must_use]
     pub fn sort_key(&self) -> Vec<u8> {
         let text = self.version_key();
-        let known = match self.package().package_type().as_str() {
-            "pypi" => text.parse().ok().map(|version| pep440_key(&version)),
-            "npm" | "cargo" | "hex" | "pub" => semver_key(text),
-            "nuget" => nuget_key(text),
-            "golang" | "swift" => semver_key(text.strip_prefix('v').unwrap_or(text)),
-            _ => Some(natural_key(text)),
-        };
+        let known = readable_key(self.package().package_type().as_str(), text);
         let (mark, key) = known.map_or_else(|| (UNREADABLE, natural_key(text)), |key| (READABLE, key));
         [&[mark], key.as_slice()].concat()
     }
@@ -55,6 +52,42 @@ impl Coordinates {
             _ => false,
         }
     }
+}
+
+/// Bytes that compare as the versions of one package of this type do; `None` for what the ecosystem's rules cannot read.
+#[must_use]
+pub fn readable_key(package_type: &str, text: &str) -> Option<Vec<u8>> {
+    match package_type {
+        "pypi" => text.parse().ok().map(|version| pep440_key(&version)),
+        "npm" => semver_key(text).or_else(|| npm_key(text)),
+        "cargo" | "hex" => semver_key(text),
+        "pub" => pub_key(text),
+        "nuget" => nuget_key(text),
+        "golang" | "swift" => semver_key(text.strip_prefix('v').unwrap_or(text)),
+        "maven" => Some(maven::key(text)),
+        "gem" => others::gem_key(text),
+        "composer" => others::composer_key(text),
+        _ => Some(natural_key(text)),
+    }
+}
+
+/// npm's own reading, which takes more than semantic versioning does, such as `v1.2.3` and `1.2.3beta`.
+fn npm_key(text: &str) -> Option<Vec<u8>> {
+    let version = nodejs_semver::Version::parse(text).ok()?;
+    let pre: Vec<String> = version.pre_release().iter().map(ToString::to_string).collect();
+    let mut key = [version.major(), version.minor(), version.patch()].map(u64::to_be_bytes).concat();
+    push_prerelease(&mut key, &pre.join("."));
+    Some(key)
+}
+
+/// Pub: semantic versioning, but build metadata counts.
+fn pub_key(text: &str) -> Option<Vec<u8>> {
+    let mut key = semver_key(text)?;
+    match text.split_once('+') {
+        None => key.push(END),
+        Some((_, build)) => push_prerelease(&mut key, build),
+    }
+    Some(key)
 }
 
 /// Semantic versioning 2.0, §11: a pre-release comes before its release, numbers before words; build metadata does not count.
@@ -206,6 +239,11 @@ mod tests {
                 "nuget",
                 vec!["weekly", "1.0.0-1", "1.0.0-ALPHA.2", "1.0.0-alpha.10", "1.0.0-beta", "1.0", "1.0.0.1", "1.9.0", "1.10-rc", "1.10"],
             ),
+            ("npm", vec!["1.2.3-beta", "1.2.3", "1.2.4-0", "1.2.4"]),
+            ("pub", vec!["1.0.0-a", "1.0.0", "1.0.0+1", "1.0.0+2", "1.0.1"]),
+            ("maven", vec!["1.0-alpha", "1.0-SNAPSHOT", "1.0", "1.0-sp", "1-1", "1.1", "1.10"]),
+            ("gem", vec!["1..0", "1.0.pre", "1.0", "1.10"]),
+            ("composer", vec!["dev-main", "1.0-RC1", "v1.0", "1.10"]),
             ("generic", vec!["1.2", "1.9", "1.10", "r7", "r10"]),
         ] {
             for pair in ascending.windows(2) {
@@ -227,6 +265,16 @@ mod tests {
         ) {
             if let (Ok(a), Ok(b)) = (one.parse::<semver::Version>(), other.parse::<semver::Version>()) {
                 prop_assert_eq!(semver_key(&one).cmp(&semver_key(&other)), a.cmp_precedence(&b), "{} {}", one, other);
+            }
+        }
+
+        #[test]
+        fn keys_compare_as_the_library_of_npm_does(
+            one in "v?[0-2]\\.(0|10?)\\.[0-2](-?(0|1[0-9]?|a|ab|a-)(\\.(0|[1-9][0-9]?|b))?)?(\\+b)?",
+            other in "v?[0-2]\\.(0|10?)\\.[0-2](-?(0|1[0-9]?|a|ab|a-)(\\.(0|[1-9][0-9]?|b))?)?(\\+b)?",
+        ) {
+            if let (Ok(a), Ok(b)) = (nodejs_semver::Version::parse(&one), nodejs_semver::Version::parse(&other)) {
+                prop_assert_eq!(readable_key("npm", &one).cmp(&readable_key("npm", &other)), a.cmp(&b), "{} {}", one, other);
             }
         }
 

@@ -58,6 +58,10 @@ impl Event {
             Event::PolicyUpdated { repo, revision, .. } => {
                 Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
             }
+            Event::AdvisoriesImported { digest, record_count, changed_count } => {
+                let payload = json!({"advisoryDigest": digest, "recordCount": record_count, "changedCount": changed_count});
+                Some(OutboxEntry { kind: OutboxKind::AdvisoriesChanged, payload })
+            }
             Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }
             | Event::AuthenticationFailed { .. }

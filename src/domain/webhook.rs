@@ -27,7 +27,7 @@ const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=256;
 pub const PING: &str = "ping";
 /// Members of an outbox payload that a receiver is told. All of them are coordinates or states; content and words of reviewers
 /// are never among them.
-const TOLD: &[&str] = &["repoKey", "versionId", "purl", "state", "visible", "revision"];
+const TOLD: &[&str] = &["repoKey", "versionId", "purl", "state", "visible", "revision", "advisoryDigest", "recordCount", "changedCount"];
 
 text_enum! {
     /// How a delivery ended, when it was not given up.

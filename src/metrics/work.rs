@@ -61,11 +61,18 @@ struct ByMode {
 pub struct Gate {
     decisions: Family<Decided, Counter>,
     duration: Histogram,
+    canaries_refused: Counter,
+    canary_refused_at: Seconds,
 }
 
 impl Gate {
     pub(super) fn register(registry: &mut Registry) -> Gate {
-        let group = Gate { decisions: Family::default(), duration: quick() };
+        let group = Gate {
+            decisions: Family::default(),
+            duration: quick(),
+            canaries_refused: Counter::default(),
+            canary_refused_at: Seconds::default(),
+        };
         let failures = ["timeout", "error"].into_iter();
         let decisions: Vec<&'static str> = Decision::ALL.iter().map(|decision| decision.as_str()).chain(failures).collect();
         for action in Action::ALL {
@@ -80,7 +87,21 @@ impl Gate {
             Unit::Seconds,
             group.duration.clone(),
         );
+        registry.register("gate_canaries_refused", "Canary packages that the policy gate refused", group.canaries_refused.clone());
+        registry.register_with_unit(
+            "gate_canary_refused_timestamp",
+            "When the policy gate last refused a canary package, as seconds since 1970; 0 before that",
+            Unit::Seconds,
+            group.canary_refused_at.clone(),
+        );
         group
+    }
+
+    /// The gate has refused the canary at this moment, in seconds since 1970.
+    #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+    pub fn refused_canary(&self, at_seconds: i64) {
+        self.canaries_refused.inc();
+        self.canary_refused_at.set(at_seconds as f64);
     }
 
     /// The gate has answered a question about `action`: a decision, `timeout` or `error`.

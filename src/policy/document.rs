@@ -9,6 +9,7 @@ use miette::Diagnostic;
 use super::fault::{FAULT_LIMIT, Found, refusal};
 use super::rule::{self, Rule};
 use super::scan::{self, Statement};
+use super::totality;
 use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
 
@@ -141,6 +142,7 @@ impl Reading<'_> {
             let fault = Found::at(statement.effect, "a stored policy cannot permit; everything is permitted that no rule forbids");
             self.faults.push(fault.helped("write the exception into the rule that forbids: forbid (…) when { … } unless { … };"));
         }
+        self.refuse_what_can_fail(&policy, statement);
         let rule = rule::read(statement, policy.annotations(), &mut self.faults).filter(|rule| self.is_new(rule, statement));
         let id = rule.as_ref().map_or(provisional, |rule| PolicyId::new(&rule.id));
         if let Some(rule) = rule {
@@ -149,6 +151,14 @@ impl Reading<'_> {
         }
         self.offsets.insert(id.clone(), statement.start);
         self.add(policy.new_id(id));
+    }
+
+    fn refuse_what_can_fail(&mut self, policy: &Policy, statement: &Statement) {
+        let refused = match policy.to_json() {
+            Ok(json) => totality::faults(&json),
+            Err(error) => vec![("this rule cannot be read again".to_owned(), error.to_string())],
+        };
+        self.faults.extend(refused.into_iter().map(|(fault, help)| Found::at(statement.effect, fault).helped(help)));
     }
 
     fn is_new(&mut self, rule: &Rule, statement: &Statement) -> bool {

@@ -138,16 +138,48 @@ fn a_hint_can_only_tighten() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_fails_closed_even_when_another_decides() {
-    let overflow = rule("big", "@mode(\"observe\")", "context.files.totalBytes * 9223372036854775807 > 0");
+    let overflow = rule("big", "@mode(\"observe\")", "context.files.totalBytes + 1 > 0");
     let text = overflow + &rule("no", "", "true");
     let mut large = demo();
     large.files[0].size_bytes = 1 << 40;
-    let error = engine().evaluate(&[policy(PolicyLevel::Repo, &text)], &large).unwrap_err();
+    // No fact is so large; an input that somebody tampered with may say so.
+    let input = Input::of(&large).write().unwrap().replace("1099511627776", "9223372036854775807");
+    let error = engine().replay(&input, &[policy(PolicyLevel::Repo, &text)]).unwrap_err();
     assert_eq!(error.code(), Code::PolicyError);
     assert_eq!(error.members()["failClosed"], true);
     assert!(error.message().contains("pkg:pypi/demo@1.0"), "{error}");
     assert!(!error.message().contains("overflow"), "{error}");
     assert!(error.cause().unwrap().to_string().contains("overflow"));
+}
+
+#[test]
+fn a_rule_on_which_the_engine_could_fail_is_refused_when_it_is_stored() {
+    let refused = [
+        "context.files.totalBytes * context.files.count > 0",
+        "context.files.totalBytes * 9223372036854775807 > 0",
+        "9223372036854775807 + context.files.count > 0",
+        "context.ageDays * context.ageDays * context.ageDays * context.ageDays < 7",
+        "(if context.hosted then Repo::\"main\" else resource).kind == \"local\"",
+        "Repo::\"other\".kind == \"local\"",
+        "context.publishedAt.offset(duration(\"1d\")) < datetime(\"2026-01-01\")",
+    ];
+    for condition in refused {
+        let error = engine().check(&rule("r", "", condition)).unwrap_err();
+        assert_eq!(error.code(), Code::BadPolicy, "{condition}");
+    }
+    let taken = [
+        "context.files.totalBytes * 1024 > 0",
+        "context.files.totalBytes - context.previous.totalBytes > 1000000",
+        "-context.ageDays < 0",
+        "context.publishedAt.durationSince(context.firstSeenAt) > duration(\"1d\")",
+        "{ \"a\": context.ageDays }.a < 7",
+        "context.repo.kind == resource.kind",
+    ];
+    for condition in taken {
+        if let Err(error) = engine().check(&rule("r", "", condition)) {
+            panic!("{condition}: {error} {:?}", error.members());
+        }
+    }
 }
 
 #[test]

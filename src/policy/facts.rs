@@ -10,6 +10,7 @@ use super::known::{
 };
 use super::licenses::LicenseFacts;
 use super::manifest::{self, ManifestFacts, Requires};
+use super::totality::LONG_LIMIT;
 use crate::domain::candidate::Candidate;
 use crate::domain::digest::Digest;
 use crate::domain::name::Coordinates;
@@ -150,9 +151,9 @@ impl Facts {
     }
 }
 
-/// The language's integers are signed; what is larger is moved to the largest.
+/// An integer of a fact: what is beyond the limit is moved to it, so that rules can compute with facts.
 pub(super) fn long(value: impl TryInto<i64>) -> i64 {
-    value.try_into().unwrap_or(i64::MAX)
+    value.try_into().unwrap_or(LONG_LIMIT).clamp(-LONG_LIMIT, LONG_LIMIT)
 }
 
 fn package_facts(coordinates: &Coordinates) -> PackageFacts {
@@ -261,6 +262,6 @@ mod tests {
         let mut file = candidate.files[0].clone();
         file.size_bytes = u64::MAX;
         candidate.files.push(file);
-        assert_eq!(Facts::of(&candidate).files.total_bytes, i64::MAX);
+        assert_eq!(Facts::of(&candidate).files.total_bytes, LONG_LIMIT);
     }
 }

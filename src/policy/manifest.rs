@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::facts::long;
 use super::licenses::{Declaration, LicenseFacts};
+pub use crate::domain::contents::REQUIRES_LIMIT;
 use crate::domain::contents::{ContentFormat, Contents};
-use crate::domain::name::{PackageName, PackageType};
+use crate::domain::dependency;
+use crate::domain::name::PackageType;
 use crate::domain::version::Manifest;
 
-/// How many dependency names a rule can see; past it `requiresComplete` is false.
-pub const REQUIRES_LIMIT: usize = 4096;
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 const LIST_LIMIT: usize = 256;
 
@@ -130,9 +130,8 @@ impl Requires {
                 self.add(package_type, name);
                 // `"left": "npm:right@1"` installs `right` under the name `left`.
                 let target = text_of(value);
-                if let Some(alias) = target.as_deref().and_then(|text| text.strip_prefix("npm:")) {
-                    let name_end = alias.rfind('@').filter(|at| *at > 0).unwrap_or(alias.len());
-                    self.insert(package_type, &alias[..name_end]);
+                if let Some(alias) = target.as_deref().and_then(dependency::npm_alias) {
+                    self.insert(package_type, alias);
                 }
             }
             None => self.add_element(package_type, value),
@@ -161,10 +160,7 @@ impl Requires {
     /// Python's `Requires-Dist`: PEP 508 strings that begin with the name.
     fn add_requirements(&mut self, value: &RawValue) {
         let understood = for_each(value.get(), |_, value| {
-            let text = text_of(value).unwrap_or_default();
-            let text = text.trim_start();
-            let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(text.len());
-            self.add(&PackageType::pypi(), &text[..end]);
+            self.add(&PackageType::pypi(), dependency::python_requirement(&text_of(value).unwrap_or_default()));
         });
         self.complete &= understood;
     }
@@ -175,18 +171,9 @@ impl Requires {
     }
 
     fn insert(&mut self, package_type: &PackageType, name: &str) {
-        let (namespace, bare) = match name.rsplit_once('/') {
-            Some((namespace, bare)) => (namespace, bare),
-            None => ("", name),
-        };
-        let Ok(package) = PackageName::new(package_type.clone(), namespace, bare) else {
+        let Ok(key) = dependency::key(package_type, name) else {
             self.complete = false;
             return;
-        };
-        let key = match (package.namespace_key(), package_type.as_str()) {
-            ("", _) => package.name_key().to_owned(),
-            (namespace, "npm") => format!("@{namespace}/{}", package.name_key()),
-            (namespace, _) => format!("{namespace}/{}", package.name_key()),
         };
         if self.names.len() < REQUIRES_LIMIT || self.names.contains(&key) {
             self.names.insert(key);

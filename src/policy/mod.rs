@@ -21,6 +21,7 @@ mod manifest;
 mod rule;
 mod scan;
 mod schema;
+mod totality;
 mod verdict;
 
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
@@ -36,5 +37,7 @@ pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_di
 mod document_tests;
 #[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod property_tests;

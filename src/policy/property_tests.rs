@@ -20,7 +20,7 @@ const CONDITIONS: &[&str] = &[
     "context.ageDays < 7",
     "context.ageSeconds > 1000000000 || !context.ageKnown",
     "context.files.count > 2 && context.files.largestBytes > 1000",
-    "context.files.totalBytes == 9223372036854775807",
+    "context.files.totalBytes == 1000000000000000",
     "context.package.name like \"*a*\"",
     "context.package.nameAsWritten != context.package.name",
     "context.package.purl like \"pkg:npm/*\"",

@@ -73,7 +73,7 @@ type RepoFacts = {
   "anonymousRead": Bool,
 };
 
-// What the readers found in the package files. format is none, wheel, sdist, npm, crate or jar. readable: a package file of such a
+// What the readers found in the package files. format is none, wheel, sdist, npm, crate, jar or pom. readable: a package file of such a
 // format was read to its end; unreadable: one could not be, and cause says why: malformed, without_metadata, misnamed, unsafe,
 // too_many_entries, too_large, too_deep, too_slow or unsupported. binaries are paths of machine code inside, some of binaryCount.
 type Contents = {

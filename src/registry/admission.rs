@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Registry;
+use super::inspection::all_read;
 use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
@@ -12,8 +13,7 @@ use crate::domain::name::Coordinates;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
-use crate::policy::Verdict;
-use crate::store::{Admission, Done, Dossier, NewEntry, Question};
+use crate::store::{Admission, Done, Dossier, NewEntry, Question, Unread};
 
 /// How often the gate runs again because content or policies changed meanwhile.
 pub(super) const ROUNDS: usize = 4;
@@ -134,11 +134,13 @@ impl Registry {
 
     async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
         for _ in 0..ROUNDS {
-            let deadline = self.gate.deadline();
-            let named = self.named(permit, id).await?;
-            let question = self.question(permit, permit.roles(), action, hint);
+            let (named, unread) = self.named(permit, id).await?;
+            let read = self.inspect(permit.repo_key(), unread).await;
+            self.recorded(permit, &named, action, read).await?;
+            let (deadline, question) = (self.gate.deadline(), self.question(permit, permit.roles(), action, hint));
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(deadline, &named, question, move || with_files(store.author(&asked)?.dossier(&id)?)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || all_read(with_files(store.author(&asked)?.dossier(&id)?)?));
+            let judged = judged.await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
             let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
@@ -158,18 +160,21 @@ impl Registry {
             return Err(Error::bad_request("targetRepo must be another repo"));
         }
         for _ in 0..ROUNDS {
-            let deadline = self.gate.deadline();
-            let (store, asked) = (Arc::clone(&self.store), source.reading());
-            let (named, package) = hop::run(move || {
-                let release = store.read(&asked)?.release(&id)?;
+            let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
+            let (named, package, unread) = hop::run(move || {
+                let release = store.read(&asked.reading())?.release(&id)?;
                 let (repo, coordinates) = (release.version.repo.clone(), &release.version.coordinates);
-                Ok((Named { repo, version_id: id, purl: coordinates.purl() }, coordinates.package().clone()))
+                let named = Named { repo, version_id: id, purl: coordinates.purl() };
+                Ok((named, coordinates.package().clone(), store.review(&asked)?.dossier(&id, &into)?.unread()))
             })
             .await?;
             self.check_reserved(target, &package, Action::Promote).await?;
+            let read = self.inspect(target.repo_key(), unread).await;
+            self.recorded(target, &named, Action::Promote, read).await?;
+            let deadline = self.gate.deadline();
             let question = self.question(target, target.roles(), Action::Promote, None);
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
-            let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &into)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || all_read(store.review(&asked)?.dossier(&id, &into)?)).await;
             let verdict = self.recorded(target, &named, Action::Promote, judged).await?;
             let (from, to) = (source.clone(), target.clone());
             let admission = self.store.write(target, move |tx| tx.promote(&from, &to, &verdict)).await?;
@@ -180,9 +185,10 @@ impl Registry {
         Err(too_restless())
     }
 
-    async fn named(&self, permit: &Permit<Write>, id: VersionId) -> Result<Named> {
+    /// How the version is named in events, and what of it was not read yet.
+    async fn named(&self, permit: &Permit<Write>, id: VersionId) -> Result<(Named, Option<Unread>)> {
         let (store, permit) = (Arc::clone(&self.store), permit.clone());
-        hop::run(move || Ok(store.author(&permit)?.dossier(&id)?.named())).await
+        hop::run(move || store.author(&permit)?.dossier(&id).map(|dossier| (dossier.named(), dossier.unread()))).await
     }
 
     pub(super) fn question(&self, actor: &impl Acting, roles: Roles, action: Action, hint: Option<Decision>) -> Question {
@@ -190,8 +196,8 @@ impl Registry {
         Question { action, subject: who.subject, roles, token_id: who.token_id, asked_at: self.store.clock().now(), hint }
     }
 
-    /// Passes a verdict on; a gate that could not decide leaves its audit row and nothing else.
-    pub(super) async fn recorded(&self, actor: &impl Acting, named: &Named, action: Action, judged: Result<Verdict>) -> Result<Verdict> {
+    /// Passes a verdict, or what comes before it, on; a gate that could not decide leaves its audit row and nothing else.
+    pub(super) async fn recorded<T>(&self, actor: &impl Acting, named: &Named, action: Action, judged: Result<T>) -> Result<T> {
         let error = match judged {
             Ok(verdict) => return Ok(verdict),
             Err(error) => error,

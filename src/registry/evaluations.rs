@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Registry;
 use super::admission::{ROUNDS, too_restless};
+use super::inspection::all_read;
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::{Action, Decision};
 use crate::domain::digest::Digest;
@@ -58,14 +59,17 @@ impl Registry {
         self.check_request(&request)?;
         let EvaluationRequest { version_id: id, action, hint, reason, engine_version: _ } = request;
         for _ in 0..ROUNDS {
-            let deadline = self.gate.deadline();
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
             let repo: Repo = permit.repo().clone();
             let into = repo.clone();
-            let named = hop::run(move || Ok(store.review(&asked)?.dossier(&id, &into)?.named())).await?;
+            let seen = hop::run(move || store.review(&asked)?.dossier(&id, &into).map(|dossier| (dossier.named(), dossier.unread())));
+            let (named, unread) = seen.await?;
+            let read = self.inspect(permit.repo_key(), unread).await;
+            self.recorded(permit, &named, action, read).await?;
+            let deadline = self.gate.deadline();
             let question = self.question(permit, permit.roles(), action, hint);
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
-            let judged = self.gate.judge(deadline, &named, question, move || store.review(&asked)?.dossier(&id, &repo)).await;
+            let judged = self.gate.judge(deadline, &named, question, move || all_read(store.review(&asked)?.dossier(&id, &repo)?)).await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let (reviewing, reason) = (permit.clone(), reason.clone());
             let evaluated = self.store.write(permit, move |tx| tx.evaluate(&reviewing, &verdict, &reason)).await?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::slots::Slots;
 use crate::clock::{Stopwatch, deadline_after_ms};
+use crate::domain::candidate::orders;
 use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::error::{Code, Error, Result};
@@ -29,12 +31,14 @@ pub struct GateLimits {
     pub budget_ms: u64,
     /// Evaluations at once.
     pub concurrent: usize,
+    /// Evaluations at once of one repo, so that a slow policy holds up its own repo alone.
+    pub concurrent_per_repo: usize,
 }
 
 /// The engine behind its deadline.
 pub struct Gate {
     shared: Arc<Shared>,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     checks: Arc<Semaphore>,
     budget_ms: u64,
     metrics: Arc<Metrics>,
@@ -52,7 +56,7 @@ impl Gate {
         let shared = Shared { engine, documents: Mutex::default() };
         Gate {
             shared: Arc::new(shared),
-            slots: Arc::new(Semaphore::new(limits.concurrent.max(1))),
+            slots: Arc::new(Slots::new(limits.concurrent, limits.concurrent_per_repo)),
             checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
             budget_ms: limits.budget_ms,
             metrics,
@@ -94,6 +98,11 @@ impl Gate {
             Err(_) => return judged,
         };
         self.metrics.gate.decided(action.as_str(), decision, watch.elapsed());
+        if let Ok(verdict) = &judged
+            && verdict.reasons().iter().any(|reason| reason.rule == orders::CANARY)
+        {
+            self.metrics.gate.refused_canary(verdict.evaluated_at().unix_ms() / 1000);
+        }
         judged
     }
 
@@ -102,9 +111,9 @@ impl Gate {
         F: FnOnce() -> Result<Dossier> + Send + 'static,
     {
         let action = question.action;
-        let (shared, slots) = (Arc::clone(&self.shared), Arc::clone(&self.slots));
+        let (shared, slots, repo) = (Arc::clone(&self.shared), Arc::clone(&self.slots), named.repo.clone());
         let work = async move {
-            let slot = slots.acquire_owned().await.map_err(|cause| Error::internal("waiting for a slot of the gate", cause))?;
+            let slot = slots.acquire(Some(&repo)).await?;
             hop::run(move || {
                 // The slot is given back when the work ends, also when nobody waits for it any more.
                 let _slot = slot;
@@ -161,7 +170,7 @@ impl Gate {
     pub(super) async fn replay(&self, input: String, snapshot: PolicySnapshot) -> Result<crate::policy::Outcome> {
         let (shared, slots) = (Arc::clone(&self.shared), Arc::clone(&self.slots));
         let work = async move {
-            let slot = slots.acquire_owned().await.map_err(|cause| Error::internal("waiting for a slot of the gate", cause))?;
+            let slot = slots.acquire(None).await?;
             hop::run(move || {
                 let _slot = slot;
                 let policies = shared.in_force(&snapshot)?;
@@ -267,12 +276,16 @@ mod tests {
     #[tokio::test]
     async fn however_many_replay_on_a_stuck_engine_they_time_out_and_hold_no_more_threads_than_there_are_slots() {
         let (end, ended) = mpsc::channel();
-        let gate = Gate::new(Arc::new(Stuck(Mutex::new(ended))), GateLimits { budget_ms: 20, concurrent: 2 }, Arc::default());
+        let gate = Gate::new(
+            Arc::new(Stuck(Mutex::new(ended))),
+            GateLimits { budget_ms: 20, concurrent: 2, concurrent_per_repo: 1 },
+            Arc::default(),
+        );
         let replays = (0..200).map(|_| gate.replay(String::new(), PolicySnapshot::default()));
         for outcome in futures_util::future::join_all(replays).await {
             assert_eq!(outcome.unwrap_err().code(), Code::PolicyTimeout);
         }
-        assert_eq!(gate.slots.available_permits(), 0);
+        assert_eq!(gate.slots.free(), 0);
         drop(end);
     }
 }

@@ -8,18 +8,21 @@
 //! * a fact for policies: `policy::facts`, from the `Candidate`.
 
 mod admission;
+mod advisories;
 mod browse;
 mod evaluations;
 mod findings;
 mod freezes;
 mod gate;
 mod health;
+mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
 mod repos;
 mod reservations;
 mod search;
+mod slots;
 mod upload;
 mod waivers;
 mod webhooks;
@@ -27,16 +30,19 @@ mod webhooks;
 use std::sync::Arc;
 
 pub use admission::{Admitted, Deposit};
+pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
 pub use evaluations::{EvaluationRequest, Replay};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
+pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
 pub use upload::{BlobSource, Received, UploadStart};
 pub use waivers::WaiverRequest;
 
 // What the verbs take and give, for rooms that may not name the store.
+pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
 pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
@@ -63,14 +69,17 @@ pub struct Registry {
     store: Arc<Store>,
     blobs: Blobs,
     gate: Gate,
+    inspector: Inspector,
+    advisories: Advisories,
     upload_expire_ms: i64,
 }
 
 impl Registry {
-    /// The registry over a store and its blobs, judged by `gate`; open uploads live `upload_expire_ms`.
+    /// The registry over a store and its blobs, judged by `gate` once `inspector` has read them; open uploads live `upload_expire_ms`.
     #[must_use]
-    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, upload_expire_ms: i64) -> Registry {
-        Registry { store, blobs, gate, upload_expire_ms }
+    pub fn new(store: Arc<Store>, blobs: Blobs, gate: Gate, inspector: Inspector, upload_expire_ms: i64) -> Registry {
+        let advisories = Advisories::new(Arc::clone(&store));
+        Registry { store, blobs, gate, inspector, advisories, upload_expire_ms }
     }
 
     /// The error for a door that did not open; a blocked read is remembered for the audit. Somebody without credentials

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::content_reports::Unread;
 use super::exceptions::{self, Exceptions};
 use super::policies::PolicySnapshot;
 use super::pool::Reader;
@@ -88,6 +89,20 @@ impl Dossier {
         self.release.files.len()
     }
 
+    /// What must be read before it can be judged; `None` when that was done by the present readers.
+    #[must_use]
+    pub fn unread(&self) -> Option<Unread> {
+        if self.known.contents.is_some() {
+            return None;
+        }
+        let Release { version, files, manifest } = &self.release;
+        Some(Unread {
+            coordinates: version.coordinates.clone(),
+            files: files.iter().map(|file| (file.path.clone(), file.digest)).collect(),
+            content_digest: crate::domain::candidate::content_digest(files, manifest.as_ref().map(|manifest| &manifest.digest)),
+        })
+    }
+
     /// The policies in force in the target repo.
     #[must_use]
     pub fn policies(&self) -> &PolicySnapshot {
@@ -101,7 +116,8 @@ impl Dossier {
     pub fn into_candidate(self, question: Question) -> Result<Candidate> {
         let answer = self.exceptions.answer(question.action, question.asked_at);
         let exceptions = Some(answer.digest()?);
-        let known = Knowledge { exceptions, scans: answer.scans, orders: answer.orders, ..self.known };
+        let mut known = Knowledge { exceptions, scans: answer.scans, ..self.known };
+        known.orders.extend(answer.orders);
         let Release { version, files, manifest } = self.release;
         Ok(Candidate {
             action: question.action,

@@ -3,10 +3,12 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::{rows, versions};
+use super::content_reports::{self, Reader};
+use super::{advisories, rows, versions};
+use crate::domain::canary;
 use crate::domain::candidate::{Knowledge, Previous};
-use crate::domain::contents::Contents;
 use crate::domain::lifecycle::State;
+use crate::domain::name::Coordinates;
 use crate::domain::repo::Repo;
 use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
@@ -15,19 +17,14 @@ use crate::error::Result;
 /// Everything that is known of `release`, which wants to enter `target`.
 pub(super) fn of(connection: &Connection, release: &Release, target: &Repo) -> Result<Knowledge> {
     let content = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
-    let mut known = Knowledge { contents: contents(connection, &content.to_string())?, ..Knowledge::default() };
+    let contents = content_reports::find(connection, &content.to_string(), &release.version.coordinates, Reader::Present)?;
+    let mut known = Knowledge { contents, ..Knowledge::default() };
+    known.advisories = advisories::findings(connection, &release.version.coordinates)?;
     known.previous = previous(connection, &release.version, target)?;
     known.has_built_distribution = has_built_distribution(connection, &release.version, target)?;
+    canary::advise(&release.version.coordinates, &mut known.advisories);
+    known.orders.extend(canary::order(&release.version.coordinates));
     Ok(known)
-}
-
-/// What the readers found in a content.
-fn contents(connection: &Connection, digest: &str) -> Result<Option<Contents>> {
-    let found = connection
-        .prepare_cached("SELECT contents FROM content_reports WHERE content_digest = :digest")?
-        .query_row(named_params! {":digest": digest}, |row| rows::json(row, "contents"))
-        .optional()?;
-    Ok(found)
 }
 
 /// The newest visible version of the package in the target repo that became visible before this one; of the same kind of
@@ -67,7 +64,8 @@ fn previous(connection: &Connection, version: &Version, target: &Repo) -> Result
     let Some((id, digest, mut previous)) = found else { return Ok(None) };
     previous.manifest = versions::manifest(connection, &id)?;
     if let Some(digest) = digest {
-        previous.contents = contents(connection, &digest)?;
+        let before = Coordinates::new(package.clone(), &previous.version)?;
+        previous.contents = content_reports::find(connection, &digest, &before, Reader::Any)?;
     }
     Ok(Some(previous))
 }

@@ -8,11 +8,13 @@
 //! * a hot query: a line in `tests/plans.rs`.
 //! * an invariant of the data at rest: `check.rs`.
 
+mod advisories;
 mod audit;
 mod author_view;
 mod check;
 mod checkpoints;
 mod connection;
+mod content_reports;
 mod deliveries;
 mod drafts;
 mod evaluations;
@@ -57,9 +59,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+pub use advisories::{AdvisorySnapshot, StagedAdvisories, StoredAdvisory};
 pub use audit::{AuditFilter, AuditRow, ChainFault};
 pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
+pub use content_reports::Unread;
 pub use deliveries::{Attempt, DeliveryRow, Sendable};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};

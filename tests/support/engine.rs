@@ -13,8 +13,20 @@ pub enum Mood {
     Sound,
     /// It does not answer until its mood changes.
     Stuck,
+    /// It does not answer what is asked of this repo.
+    StuckFor(&'static str),
     /// It fails.
     Failing,
+}
+
+impl Mood {
+    fn is_stuck_for(self, candidate: &Candidate) -> bool {
+        match self {
+            Mood::Stuck => true,
+            Mood::StuckFor(repo) => candidate.repo.as_str() == repo,
+            Mood::Sound | Mood::Failing => false,
+        }
+    }
 }
 
 /// Cedar with a mood.
@@ -61,7 +73,7 @@ impl Engine for MoodyEngine {
         let mut mood = self.mood.lock().unwrap();
         mood.1 += 1;
         self.changed.notify_all();
-        let mood = self.changed.wait_while(mood, |(mood, _)| *mood == Mood::Stuck).unwrap();
+        let mood = self.changed.wait_while(mood, |(mood, _)| mood.is_stuck_for(candidate)).unwrap();
         if mood.0 == Mood::Failing {
             return Err(Error::internal("evaluating", "a secret of the evaluator"));
         }
