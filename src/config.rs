@@ -108,6 +108,8 @@ section! {
         max_attempts: u32 = 5, 1..=100;
         /// Seconds before the second attempt; each further one waits twice as long, up to 32 times this.
         backoff_seconds: u32 = 30, 1..=86_400;
+        /// Versions that one sweep judges again in a second, at most.
+        reevaluations_per_second: u32 = 500, 1..=100_000;
         /// Days after which delivered events and finished jobs are removed; dead ones stay.
         keep_finished_days: u32 = 30, 1..=3_650;
     }
@@ -118,6 +120,16 @@ section! {
     Uploads "uploads" {
         /// Hours after which an open session and its bytes are removed.
         expire_hours: u32 = 24, 1..=8_760;
+    }
+}
+
+section! {
+    /// `[downloads]`: who fetched which version, remembered for the day on which it is held.
+    Downloads "downloads" {
+        /// Fetchers kept for one version: those who fetched it last.
+        per_version: u32 = 1_000, 1..=100_000;
+        /// Days after the last fetch for which a fetcher is kept.
+        keep_days: u32 = 90, 1..=3_650;
     }
 }
 
@@ -155,6 +167,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Upload sessions.
     pub uploads: Uploads,
+    /// The log of downloads.
+    pub downloads: Downloads,
     /// Credentials.
     pub tokens: Tokens,
     /// How far exceptions may go.
@@ -251,6 +265,7 @@ impl Config {
             store: Store::read(&mut reader),
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
+            downloads: Downloads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
             waivers: Waivers::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
@@ -272,6 +287,7 @@ impl Config {
             store: Store::default(),
             jobs: Jobs::default(),
             uploads: Uploads::default(),
+            downloads: Downloads::default(),
             tokens: Tokens::default(),
             waivers: Waivers::default(),
             webhooks: Webhooks::default(),

@@ -28,6 +28,7 @@ mod queue;
 mod races;
 mod ranking;
 mod reads;
+mod reevaluation;
 mod reservations;
 mod routes;
 mod schema;

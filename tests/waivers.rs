@@ -81,6 +81,27 @@ async fn a_waiver_ends_at_its_moment_and_when_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn what_waits_is_let_in_when_it_is_waived_and_held_again_when_that_ends_or_is_taken_back() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("big", "quarantine", "true")).await;
+    app.run_jobs().await;
+    for ends in ["expires", "is revoked"] {
+        let id = draft(&app, "demo", if ends == "expires" { "1.0" } else { "1.1" }).await;
+        publish(&app, &id).await.expect(202);
+        let waiver = waive(&app, &app.admin, of_version(&id, "big")).await;
+        app.run_jobs().await;
+        assert_eq!(app.state("main", &id).await, "published", "{ends}");
+        if ends == "expires" {
+            app.clock.advance_ms(DAY_SECONDS as i64 * 1000);
+        } else {
+            app.post(&app.admin, &format!("{PATH}/{waiver}/revoke"), json!({})).await.expect(200);
+        }
+        app.run_jobs().await;
+        assert_eq!(app.state("main", &id).await, "quarantined", "{ends}");
+    }
+}
+
+#[tokio::test]
 async fn a_range_covers_the_versions_in_it_by_their_order() {
     let app = TestApp::new().await;
     app.set_policy("main", &rule("big", "quarantine", "true")).await;

@@ -10,6 +10,7 @@
 pub mod advisories;
 mod audit;
 mod blobs;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod findings;
@@ -55,6 +56,7 @@ pub fn routes() -> Routes<App> {
         .join(policies::routes())
         .join(evaluations::routes())
         .join(quarantine::routes())
+        .join(downloads::routes())
         .join(search::routes())
         .join(webhooks::routes())
         .join(advisories::routes())

@@ -159,6 +159,8 @@ pub struct Candidate {
     pub waived_rules: Vec<String>,
     /// Rules that deny and are waived, as [`waiver_of`] files them.
     pub waived_denials: Vec<String>,
+    /// When the first of these waivers ends.
+    pub waivers_end_at: Option<Time>,
     /// An external scanner's verdict; it can only tighten.
     pub hint: Option<Decision>,
     /// Who published it: the subject here, or whom the upstream names.

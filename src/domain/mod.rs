@@ -14,6 +14,7 @@ pub mod contents;
 pub mod coordinates;
 pub mod dependency;
 pub mod digest;
+pub mod download;
 pub mod event;
 pub mod exception;
 pub mod finding;

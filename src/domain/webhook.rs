@@ -25,9 +25,10 @@ const URL_LIMIT_BYTES: usize = 2048;
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=256;
 /// The event of a test call; no outbox event has it.
 pub const PING: &str = "ping";
-/// Members of an outbox payload that a receiver is told. All of them are coordinates or states; content and words of reviewers
+/// Members of an outbox payload that a receiver is told. All of them are coordinates, states, or who fetched what is held; content and words of reviewers
 /// are never among them.
-const TOLD: &[&str] = &["repoKey", "versionId", "purl", "state", "visible", "revision", "advisoryDigest", "recordCount", "changedCount"];
+const TOLD: &[&str] =
+    &["repoKey", "versionId", "purl", "state", "visible", "revision", "fetchedBy", "advisoryDigest", "recordCount", "changedCount"];
 
 text_enum! {
     /// How a delivery ended, when it was not given up.

@@ -46,6 +46,7 @@ pub struct Verdict {
     input: String,
     input_digest: Digest,
     evaluated_at: Time,
+    next_change: Option<Time>,
 }
 
 impl Verdict {
@@ -64,7 +65,13 @@ impl Verdict {
             input_digest: Digest::of(text.as_bytes()),
             input: text,
             evaluated_at: candidate.asked_at,
+            next_change: None,
         }
+    }
+
+    /// The same verdict with the moment at which it will be another.
+    pub(super) fn changing(self, next_change: Option<Time>) -> Verdict {
+        Verdict { next_change, ..self }
     }
 
     /// The decision with all its reasons, as a replay gives it.
@@ -161,6 +168,13 @@ impl Verdict {
     #[must_use]
     pub fn content_digest(&self) -> Digest {
         self.content_digest
+    }
+
+    /// The first moment at which the same question has another outcome though nothing changed but the time, as
+    /// [`super::Engine::foresee`] found it; at the latest then it must be asked again.
+    #[must_use]
+    pub fn next_change(&self) -> Option<Time> {
+        self.next_change
     }
 
     /// The moment the question was asked.

@@ -19,6 +19,7 @@ mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
+mod reevaluation;
 mod repos;
 mod reservations;
 mod search;
@@ -38,6 +39,7 @@ pub use health::Health;
 pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
+pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
 pub use waivers::WaiverRequest;
 
@@ -47,7 +49,7 @@ pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
-    OutboxFilter, OutboxRow,
+    OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};

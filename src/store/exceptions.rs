@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) holds: Vec<String>,
     /// Rules that deny and are waived.
     pub(super) denials: Vec<String>,
+    /// When the first of these waivers ends.
+    pub(super) end_at: Option<Time>,
     /// What external scanners say of this content.
     pub(super) scans: Vec<ScanFinding>,
     /// What the server orders.
@@ -47,7 +49,7 @@ pub(super) fn read(connection: &Connection, source: &RepoKey, release: &Release,
     let package = version.coordinates.package();
     Ok(Exceptions {
         reservations: reservations::matching(connection, target, package)?,
-        freeze: freezes::holding(connection, target, package.package_type(), version.created_at)?,
+        freeze: freezes::holding(connection, target, package.package_type(), version.first_seen_at)?,
         scans: findings::of_content(connection, &version.id, &content)?.into_iter().map(|finding| finding.said).collect(),
         // What is waived in one repo is not waived in another.
         waivers: if source == target {
@@ -66,11 +68,18 @@ impl Exceptions {
         let bars = |reservation: &&Reservation| reservation.bars(action, &self.brought_by);
         let reserved = self.reservations.iter().find(bars).map(Reservation::order);
         let orders = reserved.into_iter().chain(self.freeze.as_ref().map(Freeze::order)).collect();
-        let counting = |covers: Decision| {
-            let counting = self.waivers.iter().filter(move |waiver| waiver.covers == covers && waiver.state(at) == WaiverState::Active);
-            counting.map(|waiver| waiver.rule.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+        let counting = || self.waivers.iter().filter(|waiver| waiver.state(at) == WaiverState::Active);
+        let rules = |covers: Decision| {
+            let rules: BTreeSet<String> = counting().filter(|waiver| waiver.covers == covers).map(|waiver| waiver.rule.clone()).collect();
+            rules.into_iter().collect()
         };
-        Answer { holds: counting(Decision::Quarantine), denials: counting(Decision::Deny), scans: self.scans.clone(), orders }
+        Answer {
+            holds: rules(Decision::Quarantine),
+            denials: rules(Decision::Deny),
+            end_at: counting().filter_map(|waiver| waiver.expires_at).min(),
+            scans: self.scans.clone(),
+            orders,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod checkpoints;
 mod connection;
 mod content_reports;
 mod deliveries;
+mod downloads;
 mod drafts;
 mod evaluations;
 mod exceptions;
@@ -37,6 +38,7 @@ mod prune;
 mod quarantine;
 mod quarantine_list;
 mod read_view;
+mod reevaluations;
 mod repos;
 mod reservations;
 mod review_view;
@@ -44,6 +46,7 @@ mod rows;
 mod search;
 mod settings;
 mod steps;
+mod sweeps;
 mod tokens;
 mod uploads;
 mod versions;
@@ -77,6 +80,7 @@ pub use outbox_admin::OutboxFilter;
 pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
+pub use reevaluations::{Case, Reevaluated};
 pub use reservations::NewReservation;
 pub use review_view::ReviewView;
 pub use rows::Page;
@@ -84,6 +88,7 @@ pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery}
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
+pub use sweeps::{SweepPiece, SweepRow, SweepScope};
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
 pub use waiver_use::{ListedWaiver, WaiverFilter};
@@ -125,6 +130,7 @@ pub struct Store {
     readers: r2d2::Pool<pool::Readers>,
     writer: writer::Writer,
     notes: notes::Notes,
+    fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
@@ -165,6 +171,7 @@ impl Store {
             readers,
             writer,
             notes: notes::Notes::default(),
+            fetches: downloads::Fetches::default(),
             opened_at: clock.now(),
             clock,
             identity_generation,

@@ -28,7 +28,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Repo> {
     })
 }
 
-fn find(connection: &Connection, key: &RepoKey) -> rusqlite::Result<Option<Repo>> {
+pub(super) fn find(connection: &Connection, key: &RepoKey) -> rusqlite::Result<Option<Repo>> {
     connection
         .prepare_cached("SELECT * FROM repos WHERE repo_key = :key AND deleted_at IS NULL")?
         .query_row(named_params! {":key": key.as_str()}, read)

@@ -144,6 +144,7 @@ impl Write<'_> {
                 self.step(&version, step, None, Some(&verdict.content_digest()))?;
                 let evaluation_id =
                     self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
+                self.schedule_next(&version_id, verdict)?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
                 Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None))
                     .and(event))
@@ -155,7 +156,8 @@ impl Write<'_> {
                 let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
-                let hold = Event::HoldCreated { quarantine_id, version: name, reasons: reasons.clone() };
+                self.schedule_next(&version_id, verdict)?;
+                let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
                 let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
                 Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold))
             }
@@ -258,6 +260,11 @@ impl Write<'_> {
                  ON CONFLICT (repo_key, digest) DO NOTHING",
             )?
             .execute(named_params! {":target": target.as_str(), ":subject": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":source": source})?;
+        connection
+            .prepare_cached("UPDATE versions SET first_seen_at = :first_seen_at, published_by = :published_by WHERE version_id = :copy")?
+            .execute(named_params! {
+                ":first_seen_at": release.version.first_seen_at.unix_ms(), ":published_by": release.version.published_by.as_str(), ":copy": copy,
+            })?;
         let mut found = self.found(target, &id)?.complete(connection)?.content;
         self.copy_findings(&release.version.id, &id, &findings::digest_of(release))?;
         self.check_other_way(&found.version)?;
