@@ -123,9 +123,11 @@ FROM waivers JOIN versions USING (version_id) JOIN packages USING (package_id) J
 DROP TABLE waivers;
 ALTER TABLE waivers_of_all_scopes RENAME TO waivers;
 
-CREATE INDEX waivers_by_package ON waivers (repo_key, package_type, namespace_key, name_key);
+CREATE INDEX waivers_by_package ON waivers (repo_key, package_type, namespace_key, name_key) WHERE scope <> 'content' AND revoked_at IS NULL;
 CREATE INDEX waivers_by_version ON waivers (version_id, content_digest);
 CREATE INDEX waivers_listed ON waivers (repo_key, waiver_id);
+CREATE INDEX waivers_in_force ON waivers (repo_key, expires_at) WHERE revoked_at IS NULL;
+CREATE INDEX waivers_by_end ON waivers (expires_at) WHERE revoked_at IS NULL;
 
 -- What a waiver covers never changes; it is approved once and revoked once.
 CREATE TRIGGER waivers_fixed_update BEFORE UPDATE ON waivers
@@ -138,6 +140,20 @@ WHEN NEW.waiver_id <> OLD.waiver_id OR NEW.repo_key <> OLD.repo_key OR NEW.scope
   OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NOT OLD.revoked_at)
 BEGIN SELECT RAISE(ABORT, 'written_once'); END;
 CREATE TRIGGER waivers_fixed_delete BEFORE DELETE ON waivers BEGIN SELECT RAISE(ABORT, 'written_once'); END;
+
+-- What a waiver was good for, by version: written with each evaluation.
+CREATE TABLE waiver_use (
+    waiver_id    TEXT    NOT NULL REFERENCES waivers (waiver_id),
+    version_id   TEXT    NOT NULL REFERENCES versions (version_id),
+    -- Whether the newest evaluation needed it.
+    is_needed    INTEGER NOT NULL CHECK (is_needed IN (0, 1)),
+    evaluated_at INTEGER NOT NULL,
+    -- When an evaluation was last helped by it.
+    helped_at    INTEGER,
+    PRIMARY KEY (waiver_id, version_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX waiver_use_by_version ON waiver_use (version_id);
 
 -- Names that are kept for some publishers: nobody else brings them in, and nothing under them comes from an upstream.
 CREATE TABLE reservations (

@@ -3,6 +3,7 @@
 
 mod listen;
 mod reader;
+mod waivers;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use listen::{DEFAULT_LISTEN, read_listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use waivers::Waivers;
 pub use webhooks::Webhooks;
 
 /// What every variable of ours begins with.
@@ -169,6 +171,8 @@ pub struct Config {
     pub downloads: Downloads,
     /// Credentials.
     pub tokens: Tokens,
+    /// How far exceptions may go.
+    pub waivers: Waivers,
     /// How others are told.
     pub webhooks: Webhooks,
     /// The metrics.
@@ -263,6 +267,7 @@ impl Config {
             uploads: Uploads::read(&mut reader),
             downloads: Downloads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
+            waivers: Waivers::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
             metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
             log: Log::read(&mut reader),
@@ -284,6 +289,7 @@ impl Config {
             uploads: Uploads::default(),
             downloads: Downloads::default(),
             tokens: Tokens::default(),
+            waivers: Waivers::default(),
             webhooks: Webhooks::default(),
             metrics: Metrics::default(),
             log: Log::default(),

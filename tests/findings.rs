@@ -83,6 +83,16 @@ async fn a_promotion_is_judged_by_the_findings_of_its_source_and_takes_them_alon
 }
 
 #[tokio::test]
+async fn a_draft_that_was_scanned_goes_with_its_repo() {
+    let app = TestApp::new().await;
+    app.create_repo("team", json!({})).await;
+    let id = app.draft(&app.admin, "team", &Package::generic("demo", "1.0")).await;
+    let path = format!("/v1/repos/team/versions/{id}/findings/trivy");
+    app.call("PUT", &path).token(&app.admin).json(&json!({"status": "failed"})).send().await.expect(200);
+    app.call("DELETE", "/v1/repos/team?force=true").token(&app.admin).send().await.expect(204);
+}
+
+#[tokio::test]
 async fn reports_are_bounded_and_do_not_contradict_themselves() {
     let app = TestApp::new().await;
     let id = app.published("main", &Package::generic("demo", "1.0")).await;

@@ -70,6 +70,36 @@ async fn a_policy_that_changes_while_it_judges_judges_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_and_scanners_say_while_it_is_judged_is_judged_too() {
+    for what in ["revoked", "reserved", "frozen", "scanned"] {
+        let app = TestApp::new().await;
+        let policy = rule("big", "quarantine", "true") + &rule("malware", "deny", "context.findings.malicious");
+        app.set_policy("main", &policy).await;
+        let id = app.draft(&app.admin, "main", &Package::generic("demo", "1.0")).await;
+        let asked = json!({"versionId": id, "rule": "big", "policy": "repo", "reason": "looked at it", "ttlSeconds": 60});
+        let waiver = text(&app.post(&app.admin, "/v1/repos/main/waivers", asked).await.expect(201).json(), "waiverId");
+        let running = begin(&app, &id, "publish", &json!({}));
+        let said = match what {
+            "revoked" => app.post(&app.admin, &format!("/v1/repos/main/waivers/{waiver}/revoke"), json!({})).await,
+            "reserved" => app.post(&app.admin, "/v1/repos/main/reservations", json!({"pattern": "*:demo", "reason": "ours"})).await,
+            "frozen" => {
+                let freeze = json!({"packageType": "*", "after": "2026-06-01T11:00:00Z", "reason": "attack"});
+                app.post(&app.admin, "/v1/freezes", freeze).await
+            }
+            _ => {
+                let path = format!("/v1/repos/main/versions/{id}/findings/trivy");
+                app.call("PUT", &path).token(&app.admin).json(&json!({"status": "malicious"})).send().await
+            }
+        };
+        assert_eq!(said.status / 100, 2, "{what}: {}", said.text());
+        app.engine.set(Mood::Sound);
+        let expected = if what == "reserved" || what == "scanned" { 403 } else { 202 };
+        running.await.unwrap().expect(expected);
+        assert_eq!(app.ask("SELECT count(*) FROM evaluations"), ["1"], "{what}: the verdict made before was kept");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_held_while_its_promotion_is_judged_is_not_promoted() {
     let app = TestApp::new().await;
     app.create_repo("target", json!({})).await;

@@ -42,6 +42,8 @@ mod tidy;
 mod upgrade;
 mod visibility;
 mod visibility_pypi;
+mod waiver_lists;
+mod waivers;
 mod webhook_rights;
 mod webhook_seams;
 mod webhooks;

@@ -33,6 +33,7 @@ mod tokens;
 mod uploads;
 mod version_wire;
 mod versions;
+mod waivers;
 mod webhooks;
 pub mod wire;
 
@@ -52,6 +53,7 @@ pub fn routes() -> Routes<App> {
         .join(reservations::routes())
         .join(freezes::routes())
         .join(findings::routes())
+        .join(waivers::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())

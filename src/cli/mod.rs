@@ -32,6 +32,7 @@ mod status;
 mod table;
 mod terminal;
 mod verify;
+mod waivers;
 
 use std::process::ExitCode;
 
@@ -118,6 +119,13 @@ enum Command {
         #[command(flatten)]
         arguments: freeze::FreezeArguments,
     },
+    /// List, make, approve and revoke exceptions from rules.
+    Waivers {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: waivers::WaiversCommand,
+    },
     /// Run the search index of the running server.
     Index {
         #[command(flatten)]
@@ -196,6 +204,9 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Freeze { server, arguments }) => {
             session::run(server.after(&base), async |session| freeze::run(session, arguments).await)
+        }
+        Some(Command::Waivers { server, command }) => {
+            session::run(server.after(&base), async |session| waivers::run(session, command).await)
         }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),

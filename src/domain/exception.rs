@@ -10,6 +10,7 @@ use super::freeze::{Freeze, type_text};
 use super::id::{ReservationId, VersionId};
 use super::name::{PackageName, RepoKey};
 use super::reservation::Reservation;
+use super::waiver::{Waiver, WaiverReach};
 
 /// Something that was said beside the policies, or taken back.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,9 @@ pub enum ExceptionEvent {
         version: Named,
         finding: Finding,
     },
+    WaiverCreated(Waiver),
+    WaiverApproved(Waiver),
+    WaiverRevoked(Waiver),
     /// Somebody tried to bring a reserved name and was sent away before anything was kept.
     ReservedNameRefused {
         repo: RepoKey,
@@ -68,6 +72,27 @@ fn of_scan(action: &'static str, version: &Named, finding: &Finding) -> AuditEnt
     entry(action, "version", version.version_id, details)
 }
 
+fn of_waiver(action: &'static str, waiver: &Waiver) -> AuditEntry {
+    let (version_id, content, range) = match &waiver.reach {
+        WaiverReach::Content { version_id, content_digest } => (Some(version_id), Some(content_digest), None),
+        WaiverReach::Range(range) => (None, None, Some(range.to_string())),
+        WaiverReach::Package => (None, None, None),
+    };
+    let details = json!({"repoKey": waiver.repo, "scope": waiver.reach.scope(), "packageType": waiver.package.package_type(),
+        "packageNamespace": waiver.package.namespace_key(), "packageName": waiver.package.name_key(), "versionId": version_id,
+        "contentDigest": content, "versionRange": range, "rule": waiver.rule, "covers": waiver.covers, "reason": waiver.reason,
+        "expiresAt": waiver.expires_at, "needsApproval": waiver.needs_approval});
+    entry(action, "waiver", waiver.id, details)
+}
+
+/// What a waiver, or its end, could change.
+fn reached(waiver: &Waiver) -> SweepScope {
+    match &waiver.reach {
+        WaiverReach::Content { version_id, .. } => SweepScope::Version(waiver.repo.clone(), *version_id),
+        WaiverReach::Range(_) | WaiverReach::Package => SweepScope::Package(waiver.repo.clone(), waiver.package.clone()),
+    }
+}
+
 fn entry(action: &'static str, resource_type: &'static str, id: impl ToString, details: Value) -> AuditEntry {
     AuditEntry { action, resource_type, resource_id: id.to_string(), details }
 }
@@ -83,6 +108,9 @@ impl ExceptionEvent {
             ExceptionEvent::FreezeLifted(freeze) => of_freeze("freeze.lifted", freeze),
             ExceptionEvent::ScanReported { version, finding } => of_scan("scan.reported", version, finding),
             ExceptionEvent::ScanRemoved { version, finding } => of_scan("scan.removed", version, finding),
+            ExceptionEvent::WaiverCreated(waiver) => of_waiver("waiver.created", waiver),
+            ExceptionEvent::WaiverApproved(waiver) => of_waiver("waiver.approved", waiver),
+            ExceptionEvent::WaiverRevoked(waiver) => of_waiver("waiver.revoked", waiver),
             ExceptionEvent::ReservedNameRefused { repo, package, action, reservation_id, reason } => {
                 // Nothing was evaluated: there is no evaluation to name.
                 let details = json!({"repoKey": repo, "action": action, "reservationId": reservation_id, "reasons": [reason]});
@@ -103,6 +131,11 @@ impl ExceptionEvent {
             }
             ExceptionEvent::ScanReported { version, .. } | ExceptionEvent::ScanRemoved { version, .. } => {
                 Some(SweepScope::Version(version.repo.clone(), version.version_id))
+            }
+            // One that waits for a second person changes nothing yet.
+            ExceptionEvent::WaiverCreated(waiver) if waiver.needs_approval => None,
+            ExceptionEvent::WaiverCreated(waiver) | ExceptionEvent::WaiverApproved(waiver) | ExceptionEvent::WaiverRevoked(waiver) => {
+                Some(reached(waiver))
             }
             ExceptionEvent::ReservedNameRefused { .. } => None,
         }

@@ -31,6 +31,7 @@ pub mod reservation;
 pub mod roles;
 pub mod time;
 pub mod version;
+pub mod version_range;
 pub mod visibility;
 pub mod waiver;
 pub mod webhook;

@@ -35,6 +35,12 @@ impl Coordinates {
         [&[mark], key.as_slice()].concat()
     }
 
+    /// Whether the ecosystem's rules can read it, so that its place among the others means something.
+    #[must_use]
+    pub fn has_order(&self) -> bool {
+        self.sort_key().first() == Some(&READABLE)
+    }
+
     /// Whether the ecosystem calls this a pre-release.
     #[must_use]
     pub fn is_prerelease(&self) -> bool {

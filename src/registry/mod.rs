@@ -29,6 +29,7 @@ mod search;
 mod slots;
 mod upload;
 mod verifying;
+mod waivers;
 mod webhooks;
 
 use std::sync::Arc;
@@ -49,9 +50,11 @@ pub use proof::{Mismatch, Proof, Today};
 pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
 pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
+pub use waivers::WaiverRequest;
 
 // What the verbs take and give, for rooms that may not name the store.
 pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
+pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,

@@ -119,7 +119,7 @@ impl Dossier {
     /// # Errors
     /// Internal, when what is said of the version cannot be written as JSON.
     pub fn into_candidate(self, question: Question) -> Result<Candidate> {
-        let answer = self.exceptions.answer(question.action);
+        let answer = self.exceptions.answer(question.action, question.asked_at);
         let exceptions = Some(answer.digest()?);
         let mut known = Knowledge { exceptions, scans: answer.scans, ..self.known };
         known.orders.extend(answer.orders);

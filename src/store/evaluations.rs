@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::rows::{self, Page};
 use super::write::Write;
-use super::{policies, versions};
+use super::{policies, versions, waiver_use};
 use crate::domain::candidate::{Action, Decision, DecisionSource, Reason};
 use crate::domain::digest::Digest;
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
@@ -262,6 +262,7 @@ impl Write<'_> {
                 ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
                 ":advisories": verdict.advisory_digest().map(|digest| digest.to_string()),
             })?;
-        self.count_firings(new.repo, verdict)
+        self.count_firings(new.repo, verdict)?;
+        waiver_use::note(self.connection(), new.repo, verdict)
     }
 }

@@ -1,10 +1,12 @@
 //! What people and scanners say of a version beside the policies. Invariant: read at one moment, and answered for one question: the
 //! answer has a digest, and a verdict made with another answer than the write finds is stale.
 
-use rusqlite::{Connection, named_params};
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
 use serde_json::json;
 
-use super::{findings, freezes, reservations, rows};
+use super::{findings, freezes, reservations, rows, waivers};
 use crate::domain::advisory::ScanFinding;
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::digest::Digest;
@@ -13,6 +15,7 @@ use crate::domain::name::{RepoKey, Subject};
 use crate::domain::reservation::Reservation;
 use crate::domain::time::Time;
 use crate::domain::version::Release;
+use crate::domain::waiver::{Waiver, WaiverState};
 use crate::error::Result;
 
 /// All that could matter, whatever is asked.
@@ -21,16 +24,8 @@ pub(super) struct Exceptions {
     reservations: Vec<Reservation>,
     freeze: Option<Freeze>,
     scans: Vec<ScanFinding>,
-    waived: Waived,
+    waivers: Vec<Waiver>,
     brought_by: Subject,
-}
-
-/// The rules that are waived for a version, as `waiver_of` files them: those that hold, and those that deny.
-#[derive(Debug, Default)]
-struct Waived {
-    holds: Vec<String>,
-    denials: Vec<String>,
-    end_at: Option<Time>,
 }
 
 /// What of it matters to one question.
@@ -50,41 +45,41 @@ pub(super) struct Answer {
 
 /// Reads what concerns `release`, a version of `source`, on its way into `target`.
 pub(super) fn read(connection: &Connection, source: &RepoKey, release: &Release, target: &RepoKey) -> Result<Exceptions> {
-    let (package, content) = (release.version.coordinates.package(), findings::digest_of(release));
+    let (version, content) = (&release.version, findings::digest_of(release));
+    let package = version.coordinates.package();
     Ok(Exceptions {
         reservations: reservations::matching(connection, target, package)?,
-        freeze: freezes::holding(connection, target, package.package_type(), release.version.first_seen_at)?,
-        scans: findings::of_content(connection, &release.version.id, &content)?.into_iter().map(|finding| finding.said).collect(),
-        // What a reviewer of one repo waives is not waived in another.
-        waived: if source == target { waived(connection, release, &content)? } else { Waived::default() },
-        brought_by: release.version.created_by.clone(),
+        freeze: freezes::holding(connection, target, package.package_type(), version.first_seen_at)?,
+        scans: findings::of_content(connection, &version.id, &content)?.into_iter().map(|finding| finding.said).collect(),
+        // What is waived in one repo is not waived in another.
+        waivers: if source == target {
+            waivers::having(connection, target, (&version.id, &version.coordinates), &content)?
+        } else {
+            Vec::new()
+        },
+        brought_by: version.created_by.clone(),
     })
 }
 
-/// The rules that are waived for exactly this content.
-fn waived(connection: &Connection, release: &Release, content: &Digest) -> Result<Waived> {
-    let mut statement =
-        connection.prepare_cached("SELECT rule, covers FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
-    let mut found = statement.query(named_params! {":id": release.version.id.to_string(), ":digest": content.to_string()})?;
-    let mut waived = Waived::default();
-    while let Some(row) = found.next()? {
-        match rows::parse(row, "covers")? {
-            Decision::Deny => waived.denials.push(row.get("rule")?),
-            Decision::Quarantine | Decision::Allow => waived.holds.push(row.get("rule")?),
-        }
-    }
-    Ok(waived)
-}
-
 impl Exceptions {
-    /// What matters to a question about `action`.
-    pub(super) fn answer(&self, action: Action) -> Answer {
+    /// What matters to a question about `action`, asked at `at`.
+    pub(super) fn answer(&self, action: Action, at: Time) -> Answer {
         // Who asks is no matter here: a reviewer or the server itself may ask again about what a publisher has brought.
         let bars = |reservation: &&Reservation| reservation.bars(action, &self.brought_by);
         let reserved = self.reservations.iter().find(bars).map(Reservation::order);
         let orders = reserved.into_iter().chain(self.freeze.as_ref().map(Freeze::order)).collect();
-        let Waived { holds, denials, end_at } = &self.waived;
-        Answer { holds: holds.clone(), denials: denials.clone(), end_at: *end_at, scans: self.scans.clone(), orders }
+        let counting = || self.waivers.iter().filter(|waiver| waiver.state(at) == WaiverState::Active);
+        let rules = |covers: Decision| {
+            let rules: BTreeSet<String> = counting().filter(|waiver| waiver.covers == covers).map(|waiver| waiver.rule.clone()).collect();
+            rules.into_iter().collect()
+        };
+        Answer {
+            holds: rules(Decision::Quarantine),
+            denials: rules(Decision::Deny),
+            end_at: counting().filter_map(|waiver| waiver.expires_at).min(),
+            scans: self.scans.clone(),
+            orders,
+        }
     }
 }
 

@@ -53,6 +53,8 @@ mod sweeps;
 mod tokens;
 mod uploads;
 mod versions;
+mod waiver_use;
+mod waivers;
 mod webhooks;
 mod write;
 mod writer;
@@ -95,6 +97,8 @@ pub use survey::{SurveyPage, Surveyed};
 pub use sweeps::{SweepPiece, SweepRow, SweepScope};
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
+pub use waiver_use::{ListedWaiver, WaiverFilter};
+pub use waivers::{Approval, NewWaiver, WaiverTarget};
 pub use webhooks::{NewWebhook, WebhookChange, WebhookRow};
 pub use write::{Bookkeeping, Done, Write};
 

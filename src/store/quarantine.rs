@@ -231,9 +231,11 @@ impl Write<'_> {
             // Held by a reviewer, who has brought nothing by that.
             HeldFrom::Draft | HeldFrom::Published => false,
         };
-        if has_asked {
-            return Ok(true);
-        }
+        if has_asked { Ok(true) } else { self.has_brought_content(&version.id, subject) }
+    }
+
+    /// The same of a version with what it holds, whether it is held or not.
+    pub(super) fn has_brought_content(&self, id: &VersionId, subject: &Subject) -> Result<bool> {
         let found = self
             .connection()
             .prepare_cached(
@@ -243,13 +245,13 @@ impl Write<'_> {
                      JOIN packages AS away ON away.repo_key = repos.repo_key AND away.package_type = home.package_type
                        AND away.namespace_key = home.namespace_key AND away.name_key = home.name_key
                      JOIN versions AS other ON other.package_id = away.package_id AND other.version_key = mine.version_key
-                       AND other.distribution = mine.distribution AND other.content_digest = mine.content_digest
+                       AND other.distribution = mine.distribution AND (other.version_id = mine.version_id OR other.content_digest = mine.content_digest)
                      WHERE mine.version_id = :version)
                  SELECT EXISTS (SELECT 1 FROM brought WHERE created_by = :subject)
                      OR EXISTS (SELECT 1 FROM brought JOIN audit ON audit.resource_id = brought.version_id WHERE audit.actor = :subject
                          AND audit.action IN ('package.version.draft.created', 'package.version.entries.upserted', 'package.version.manifest.upserted'))",
             )?
-            .query_row(named_params! {":subject": subject.as_str(), ":version": version.id.to_string()}, |row| row.get(0))?;
+            .query_row(named_params! {":subject": subject.as_str(), ":version": id.to_string()}, |row| row.get(0))?;
         Ok(found)
     }
 

@@ -185,6 +185,7 @@ impl Write<'_> {
         let mut ended = self.delete_webhooks_of(key)?;
         ended.extend(self.delete_reservations_of(key)?);
         ended.extend(self.lift_freezes_of(key)?);
+        ended.extend(self.revoke_waivers_of(key)?);
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;
@@ -248,11 +249,18 @@ impl Write<'_> {
         let connection = self.connection();
         connection.prepare_cached("DELETE FROM entries WHERE version_id = :id")?.execute(named_params! {":id": id})?;
         connection.prepare_cached("DELETE FROM manifests WHERE version_id = :id")?.execute(named_params! {":id": id})?;
+        connection.prepare_cached("DELETE FROM scan_findings WHERE version_id = :id")?.execute(named_params! {":id": id})?;
         let kept: bool = connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM evaluations WHERE version_id = :id) OR EXISTS (SELECT 1 FROM quarantine_items WHERE version_id = :id)")?
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM evaluations WHERE version_id = :id) OR EXISTS (SELECT 1 FROM quarantine_items WHERE version_id = :id)
+                     OR EXISTS (SELECT 1 FROM waivers WHERE version_id = :id)",
+            )?
             .query_row(named_params! {":id": id}, |row| row.get(0))?;
         if kept {
-            return Err(Error::conflict(format!("the draft {} has a record of evaluations; publish or keep it", version.coordinates)));
+            return Err(Error::conflict(format!(
+                "the draft {} has a record of evaluations or waivers; publish or keep it",
+                version.coordinates
+            )));
         }
         connection.prepare_cached("DELETE FROM versions WHERE version_id = :id")?.execute(named_params! {":id": id})?;
         Ok(())

@@ -114,7 +114,7 @@ impl Write<'_> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
         let said = exceptions::read(self.connection(), &release.version.repo, release, repo)?;
-        let said = said.answer(verdict.action()).digest()?;
+        let said = said.answer(verdict.action(), verdict.evaluated_at()).digest()?;
         Ok(verdict.repo() == repo
             && verdict.exceptions_digest() == Some(said)
             && verdict.content_digest() == digest
