@@ -1,6 +1,7 @@
 //! Tests of a batch that takes longer than it may.
 
 use super::*;
+use crate::clock::Clock as _;
 use crate::jobs::tests::World;
 use crate::store::JobKind;
 use tokio_util::sync::CancellationToken;
