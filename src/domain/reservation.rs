@@ -99,7 +99,13 @@ impl FromStr for NamePattern {
         if name.is_empty() || namespace.starts_with('/') || namespace.ends_with('/') || (namespace.is_empty() && globs.contains('/')) {
             return Err(wrong("a pattern names a package, after the / of its namespace if it has one"));
         }
+        if name.starts_with('@') {
+            return Err(wrong("what begins with @ is the scope of an npm package; put /* behind it to reserve all of its names"));
+        }
         let (namespace, name) = match &package_type {
+            Some(package_type) if package_type.as_str() == "maven" && name.contains(':') => {
+                return Err(wrong("group and name of a Maven package are parted by /, as in maven:com.acme/*"));
+            }
             Some(package_type) if package_type.as_str() == "pypi" && !namespace.is_empty() => {
                 return Err(wrong("a PyPI package has no namespace"));
             }
@@ -240,9 +246,23 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for wrong in
-            ["acme-*", "npm:", "npm:@acme/", "npm:/x", "Npm:x", "pypi:a/b", "npm:a b", "npm:a\\b", "npm:[a", "npm:{a", &"npm:x".repeat(60)]
-        {
+        for wrong in [
+            "acme-*",
+            "npm:",
+            "npm:@acme",
+            "npm:@acme*",
+            "*:@acme-*",
+            "maven:com.acme:*",
+            "npm:@acme/",
+            "npm:/x",
+            "Npm:x",
+            "pypi:a/b",
+            "npm:a b",
+            "npm:a\\b",
+            "npm:[a",
+            "npm:{a",
+            &"npm:x".repeat(60),
+        ] {
             assert!(wrong.parse::<NamePattern>().is_err(), "{wrong}");
         }
     }
