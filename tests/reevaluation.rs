@@ -286,6 +286,19 @@ async fn a_clock_that_was_set_back_puts_nothing_off() {
 }
 
 #[tokio::test]
+async fn what_will_release_a_version_at_its_time_cannot_be_called_off() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("cooldown", "quarantine", "context.ageDays < 7")).await;
+    let (id, _) = held(&app, "demo").await;
+    app.run_jobs().await;
+    let job = app.ask("SELECT job_id FROM jobs WHERE kind = 'reevaluate'")[0].clone();
+    app.post(&app.admin, &format!("/v1/admin/jobs/{job}/cancel"), json!({})).await.refused(409, "conflict");
+    app.clock.advance_ms(7 * DAY_MS);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "published");
+}
+
+#[tokio::test]
 async fn a_sweep_goes_on_where_it_stopped_and_begins_again_when_the_policy_changes_meanwhile() {
     let app = TestApp::new().await;
     for number in 0..230 {

@@ -49,6 +49,15 @@ impl JobKind {
             JobKind::Prune | JobKind::Reevaluate => true,
         }
     }
+
+    /// Whether such a job, while it waits, is all that will release or hold something at its time.
+    #[must_use]
+    pub fn decides_what_is_visible(self) -> bool {
+        match self {
+            JobKind::SearchIndex | JobKind::Webhook | JobKind::Prune => false,
+            JobKind::Reevaluate | JobKind::Sweep => true,
+        }
+    }
 }
 
 text_enum! {
