@@ -56,7 +56,7 @@ async fn a_lifted_freeze_holds_nothing_more_stays_on_record_and_cannot_be_lifted
     assert_eq!(app.audit_since(&mark), ["freeze.lifted"]);
     app.call("DELETE", &path).token(&app.admin).send().await.refused(409, "conflict");
     app.published("main", &Package::generic("demo", "1.0")).await;
-    assert_eq!(items(&app.get(&app.admin, "/v1/freezes").await.expect(200).json()), [lifted.clone()]);
+    assert_eq!(items(&app.get(&app.admin, "/v1/freezes").await.expect(200).json()), std::slice::from_ref(&lifted));
     assert_eq!(app.get(&app.admin, &path).await.expect(200).json(), lifted);
     app.get(&app.admin, &format!("/v1/repos/main/freezes/{id}")).await.refused(404, "not_found");
     let wrong = json!({"packageType": "Nope!", "after": BEFORE, "reason": "x"});
