@@ -58,6 +58,16 @@ impl NamePattern {
         &self.name
     }
 
+    /// The pattern of which these are the parts, as it gave them: its globs were read before, and reading hundreds of them for each
+    /// question of the gate would take longer than all else.
+    ///
+    /// # Errors
+    /// `bad_request` for what is no package type.
+    pub fn of_parts(package_type: &str, namespace: String, name: String) -> Result<NamePattern> {
+        let package_type = if package_type == EVERY_TYPE { None } else { Some(package_type.parse()?) };
+        Ok(NamePattern { package_type, namespace, name })
+    }
+
     /// Whether a package has such a name.
     #[must_use]
     pub fn matches(&self, package: &PackageName) -> bool {
@@ -234,6 +244,8 @@ mod tests {
                 assert!(!parsed.matches(&package(package_type, namespace, name)), "{pattern}: {package_type} {namespace} {name}");
             }
             assert_eq!(parsed.to_string().parse::<NamePattern>().unwrap(), parsed);
+            let (namespace, name) = (parsed.namespace().to_owned(), parsed.name().to_owned());
+            assert_eq!(NamePattern::of_parts(parsed.stored_type(), namespace, name).unwrap(), parsed);
         }
     }
 
