@@ -93,6 +93,20 @@ async fn a_draft_that_was_scanned_goes_with_its_repo() {
 }
 
 #[tokio::test]
+async fn a_finding_on_what_is_visible_holds_it_under_a_rule_and_its_removal_releases_it() {
+    let app = TestApp::new().await;
+    let id = app.published("main", &Package::generic("demo", "1.0")).await;
+    policy(&app, "context.findings.malicious").await;
+    app.run_jobs().await;
+    report(&app, &id, "trivy", json!({"status": "malicious", "severity": "10.0"})).await.expect(200);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "quarantined");
+    app.call("DELETE", &path(&id, "trivy")).token(&app.admin).send().await.expect(204);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "published");
+}
+
+#[tokio::test]
 async fn reports_are_bounded_and_do_not_contradict_themselves() {
     let app = TestApp::new().await;
     let id = app.published("main", &Package::generic("demo", "1.0")).await;

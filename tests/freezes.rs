@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Package, TestApp, UploadForm, items, text, wheel};
+use crate::support::{Daemon, Package, TestApp, UploadForm, items, rule, text, wheel};
 
 const BEFORE: &str = "2026-06-01T11:00:00Z";
 
@@ -75,6 +75,34 @@ async fn a_release_waives_the_freeze_for_that_content_alone() {
     assert_eq!((&found["decision"], &found["waived"][0]["rule"]), (&json!("allow"), &json!("server:freeze")));
     let next = app.draft(&app.admin, "main", &Package::generic("demo", "1.1")).await;
     app.publish(&app.admin, "main", &next).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_freeze_holds_what_is_visible_and_new_and_lifting_it_releases_what_it_alone_held() {
+    let app = TestApp::new().await;
+    let early = app.published("main", &Package::generic("early", "1.0")).await;
+    app.clock.advance_ms(60_000);
+    let alone = app.published("main", &Package::generic("alone", "1.0")).await;
+    let ruled = app.published("main", &Package::generic("ruled", "1.0")).await;
+    let by_hand = app.published("main", &Package::generic("by-hand", "1.0")).await;
+    app.hold(&app.admin, "main", &by_hand).await;
+    app.run_jobs().await;
+    let id = freeze(&app, "/v1/freezes", "generic", "2026-06-01T12:00:30.000Z").await;
+    let mark = app.mark();
+    app.run_jobs().await;
+    for (version, state) in [(&early, "published"), (&alone, "quarantined"), (&ruled, "quarantined"), (&by_hand, "quarantined")] {
+        assert_eq!(app.state("main", version).await, state);
+    }
+    assert_eq!(app.events_since(&mark), ["version.quarantined", "version.quarantined"]);
+    app.set_policy("main", &rule("ruled", "quarantine", "context.package.name == \"ruled\"")).await;
+    app.run_jobs().await;
+    app.call("DELETE", &format!("/v1/freezes/{id}")).token(&app.admin).send().await.expect(200);
+    let mark = app.mark();
+    app.run_jobs().await;
+    for (version, state) in [(&early, "published"), (&alone, "published"), (&ruled, "quarantined"), (&by_hand, "quarantined")] {
+        assert_eq!(app.state("main", version).await, state);
+    }
+    assert_eq!(app.events_since(&mark), ["version.released"]);
 }
 
 #[tokio::test]

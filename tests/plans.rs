@@ -36,6 +36,8 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT ecosystem, count(DISTINCT record_id) AS records", "once for each import"),
     ("SELECT record_id FROM advisory_staging LIMIT :limit", "the first so many of what is to be removed"),
     ("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1", "reads the last row"),
+    ("SELECT digest FROM advisory_snapshots ORDER BY seq DESC LIMIT 1", "reads the last row"),
+    ("SELECT evaluations.evaluation_id FROM versions AS mine", "one package in every repo, and repos are few"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
 ];
 

@@ -100,6 +100,21 @@ async fn what_people_and_scanners_say_while_it_is_judged_is_judged_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_advisory_that_comes_while_it_is_judged_is_judged_by() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("malware", "deny", "context.advisories.malicious")).await;
+    let package = Package { package_type: "npm".to_owned(), ..Package::generic("demo", "1.0.0") };
+    let id = app.draft(&app.admin, "main", &package).await;
+    let running = begin(&app, &id, "publish", &json!({}));
+    let record = json!({"id": "MAL-2026-1", "modified": "2026-05-01T00:00:00Z",
+        "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "versions": ["1.0.0"]}]});
+    app.call("POST", "/v1/admin/advisories/imports").token(&app.admin).body(format!("{record}\n")).send().await.expect(200);
+    app.engine.set(Mood::Sound);
+    running.await.unwrap().refused(403, "policy_denied");
+    assert_eq!(app.state("main", &id).await, "draft");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_held_while_its_promotion_is_judged_is_not_promoted() {
     let app = TestApp::new().await;
     app.create_repo("target", json!({})).await;

@@ -243,6 +243,62 @@ async fn a_copy_is_as_old_as_what_it_was_copied_from() {
 }
 
 #[tokio::test]
+async fn whoever_only_asks_the_gate_is_not_taken_for_the_publisher_afterwards() {
+    let app = TestApp::new().await;
+    let alice = app.issue("alice", &["repo:main:write"]).await;
+    let id = app.draft(&alice, "main", &Package::generic("demo", "1.0")).await;
+    app.publish(&alice, "main", &id).await.expect(200);
+    app.clock.advance_ms(1000);
+    let asked = json!({"action": "publish", "versionId": id, "reason": "looking"});
+    app.post(&app.admin, "/v1/repos/main/policy/evaluations", asked).await.expect(201);
+    app.set_policy("main", &rule("admins-only", "quarantine", "!(principal in Group::\"admin\")")).await;
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "quarantined");
+}
+
+#[tokio::test]
+async fn a_copy_is_judged_again_with_the_rights_of_whoever_promoted_it() {
+    let app = TestApp::new().await;
+    app.create_repo("prod", json!({})).await;
+    let id = app.published("main", &Package::generic("demo", "1.0")).await;
+    let policy = rule("admins-only", "quarantine", "!(principal in Group::\"admin\")");
+    app.set_policy("prod", &policy).await;
+    app.step(&app.admin, "main", &id, "promote", json!({"targetRepo": "prod"})).await.expect(200);
+    app.set_policy("prod", &format!("{policy} // again")).await;
+    app.run_jobs().await;
+    assert_eq!(app.ask("SELECT state FROM versions WHERE repo_key = 'prod'"), ["published"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_puts_nothing_off() {
+    let app = TestApp::new().await;
+    app.set_policy("main", HOLD_ALL).await;
+    let (id, _) = held(&app, "demo").await;
+    app.run_jobs().await;
+    app.clock.advance_ms(30 * DAY_MS);
+    app.engine.set(Mood::Failing);
+    app.set_policy("main", "").await;
+    app.run_jobs().await;
+    app.clock.advance_ms(-30 * DAY_MS);
+    app.engine.set(Mood::Sound);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "published");
+}
+
+#[tokio::test]
+async fn what_will_release_a_version_at_its_time_cannot_be_called_off() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("cooldown", "quarantine", "context.ageDays < 7")).await;
+    let (id, _) = held(&app, "demo").await;
+    app.run_jobs().await;
+    let job = app.ask("SELECT job_id FROM jobs WHERE kind = 'reevaluate'")[0].clone();
+    app.post(&app.admin, &format!("/v1/admin/jobs/{job}/cancel"), json!({})).await.refused(409, "conflict");
+    app.clock.advance_ms(7 * DAY_MS);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &id).await, "published");
+}
+
+#[tokio::test]
 async fn a_sweep_goes_on_where_it_stopped_and_begins_again_when_the_policy_changes_meanwhile() {
     let app = TestApp::new().await;
     for number in 0..230 {

@@ -132,6 +132,27 @@ async fn a_reviewer_who_asks_the_gate_about_a_publishers_version_is_not_taken_fo
 }
 
 #[tokio::test]
+async fn a_reservation_holds_what_others_had_published_under_its_names_and_its_end_releases_that() {
+    let app = TestApp::new().await;
+    let (alice, bob) = (app.issue("alice", &["repo:main:write"]).await, app.issue("bob", &["repo:main:write"]).await);
+    let mut ids = Vec::new();
+    for (token, name) in [(&alice, "acme-a"), (&bob, "acme-b"), (&bob, "free")] {
+        let id = app.draft(token, "main", &Package::generic(name, "1.0")).await;
+        app.publish(token, "main", &id).await.expect(200);
+        ids.push(id);
+    }
+    app.run_jobs().await;
+    let reservation = reserve(&app, "main", "*:acme-*", &["alice"]).await;
+    app.run_jobs().await;
+    for (id, state) in ids.iter().zip(["published", "quarantined", "published"]) {
+        assert_eq!(app.state("main", id).await, state);
+    }
+    app.call("DELETE", &format!("{PATH}/{reservation}")).token(&app.admin).send().await.expect(204);
+    app.run_jobs().await;
+    assert_eq!(app.state("main", &ids[1]).await, "published");
+}
+
+#[tokio::test]
 async fn a_deleted_repo_leaves_no_reservation_to_the_next_of_its_key() {
     let app = TestApp::new().await;
     app.create_repo("team", json!({})).await;

@@ -58,6 +58,16 @@ impl NamePattern {
         &self.name
     }
 
+    /// The pattern of which these are the parts, as it gave them: its globs were read before, and reading hundreds of them for each
+    /// question of the gate would take longer than all else.
+    ///
+    /// # Errors
+    /// `bad_request` for what is no package type.
+    pub fn of_parts(package_type: &str, namespace: String, name: String) -> Result<NamePattern> {
+        let package_type = if package_type == EVERY_TYPE { None } else { Some(package_type.parse()?) };
+        Ok(NamePattern { package_type, namespace, name })
+    }
+
     /// Whether a package has such a name.
     #[must_use]
     pub fn matches(&self, package: &PackageName) -> bool {
@@ -99,7 +109,13 @@ impl FromStr for NamePattern {
         if name.is_empty() || namespace.starts_with('/') || namespace.ends_with('/') || (namespace.is_empty() && globs.contains('/')) {
             return Err(wrong("a pattern names a package, after the / of its namespace if it has one"));
         }
+        if name.starts_with('@') {
+            return Err(wrong("what begins with @ is the scope of an npm package; put /* behind it to reserve all of its names"));
+        }
         let (namespace, name) = match &package_type {
+            Some(package_type) if package_type.as_str() == "maven" && name.contains(':') => {
+                return Err(wrong("group and name of a Maven package are parted by /, as in maven:com.acme/*"));
+            }
             Some(package_type) if package_type.as_str() == "pypi" && !namespace.is_empty() => {
                 return Err(wrong("a PyPI package has no namespace"));
             }
@@ -228,6 +244,8 @@ mod tests {
                 assert!(!parsed.matches(&package(package_type, namespace, name)), "{pattern}: {package_type} {namespace} {name}");
             }
             assert_eq!(parsed.to_string().parse::<NamePattern>().unwrap(), parsed);
+            let (namespace, name) = (parsed.namespace().to_owned(), parsed.name().to_owned());
+            assert_eq!(NamePattern::of_parts(parsed.stored_type(), namespace, name).unwrap(), parsed);
         }
     }
 
@@ -240,9 +258,23 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for wrong in
-            ["acme-*", "npm:", "npm:@acme/", "npm:/x", "Npm:x", "pypi:a/b", "npm:a b", "npm:a\\b", "npm:[a", "npm:{a", &"npm:x".repeat(60)]
-        {
+        for wrong in [
+            "acme-*",
+            "npm:",
+            "npm:@acme",
+            "npm:@acme*",
+            "*:@acme-*",
+            "maven:com.acme:*",
+            "npm:@acme/",
+            "npm:/x",
+            "Npm:x",
+            "pypi:a/b",
+            "npm:a b",
+            "npm:a\\b",
+            "npm:[a",
+            "npm:{a",
+            &"npm:x".repeat(60),
+        ] {
             assert!(wrong.parse::<NamePattern>().is_err(), "{wrong}");
         }
     }

@@ -1,7 +1,9 @@
 //! Judging one version again. Invariant: the job reads what it judges, so running it twice or late is harmless; while the gate cannot
-//! say, the version stays as it is and the job is tried again.
+//! say, the version stays as it is and the job is tried again; a slow policy does not use up the attempts of jobs behind it.
 
 use super::kinds::Tools;
+use super::sweep::longest;
+use crate::clock::Stopwatch;
 use crate::domain::id::VersionId;
 use crate::error::{Code, Error};
 use crate::store::{LeasedJob, Outcome};
@@ -15,9 +17,12 @@ const STOPPING_DELAY_MS: i64 = 1_000;
 pub(super) async fn run(tools: &Tools, jobs: &[LeasedJob]) -> Vec<Outcome> {
     flush_downloads(tools).await;
     let mut outcomes = Vec::with_capacity(jobs.len());
+    let watch = Stopwatch::start();
     for job in jobs {
         outcomes.push(if tools.stop.is_cancelled() {
             Outcome::Untouched(tools.store.clock().now().plus_ms(STOPPING_DELAY_MS))
+        } else if !outcomes.is_empty() && watch.elapsed() > longest(tools) {
+            Outcome::Untouched(tools.store.clock().now())
         } else {
             one(tools, job).await
         });
@@ -49,3 +54,6 @@ pub(super) async fn flush_downloads(tools: &Tools) {
         tracing::warn!(?error, "who fetched which version cannot be written now; a hold may name fewer than there are");
     }
 }
+
+#[cfg(test)]
+mod tests;

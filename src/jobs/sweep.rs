@@ -40,8 +40,8 @@ pub(super) async fn run(tools: &Tools, jobs: &[LeasedJob]) -> Vec<Outcome> {
     outcomes
 }
 
-/// A piece begun within this time ends within the lease.
-fn longest(tools: &Tools) -> Duration {
+/// What is begun within this time ends within the lease.
+pub(super) fn longest(tools: &Tools) -> Duration {
     Duration::from_millis(u64::try_from(tools.lease_ms).unwrap_or(0)) / LEASE_PARTS
 }
 

@@ -88,6 +88,15 @@ fn snapshot(connection: &Connection) -> Result<Option<AdvisorySnapshot>> {
     Ok(found)
 }
 
+/// The digest of the advisories in force; `None` before any were imported.
+pub(super) fn digest(connection: &Connection) -> Result<Option<Digest>> {
+    let found = connection
+        .prepare_cached("SELECT digest FROM advisory_snapshots ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| rows::parse(row, "digest"))
+        .optional()?;
+    Ok(found)
+}
+
 /// What the advisories in force say of a version.
 pub(super) fn findings(connection: &Connection, coordinates: &Coordinates) -> Result<AdvisoryFindings> {
     let snapshot = snapshot(connection)?;

@@ -61,7 +61,8 @@ impl Fetches {
     }
 
     fn take(&self) -> Vec<(Key, Tally)> {
-        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        taken.into_iter().collect()
     }
 }
 

@@ -139,23 +139,58 @@ pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -
     Ok(found)
 }
 
+/// Which evaluations of a version count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// All of them.
+    All,
+    /// Those that a flow asked for, and nobody who was only looking.
+    OfFlows,
+}
+
 /// The newest evaluation of a version in this repo.
-pub(super) fn newest_of(connection: &Connection, repo: &RepoKey, version: &VersionId) -> Result<Option<EvaluationId>> {
+pub(super) fn newest_of(connection: &Connection, repo: &RepoKey, version: &VersionId, counted: Counted) -> Result<Option<EvaluationId>> {
     let mut newest: Option<(i64, EvaluationId)> = None;
     let mut statement = connection.prepare_cached(
         "SELECT evaluated_at, evaluation_id FROM evaluations INDEXED BY evaluations_by_version
-         WHERE version_id = :version AND repo_key = :repo AND action = :action ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT 1",
+         WHERE version_id = :version AND repo_key = :repo AND action = :action AND (:all OR reason = '')
+         ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT 1",
     )?;
+    let all = counted == Counted::All;
     // One look per action, each answered from the index.
     for action in Action::ALL {
         let found = statement
-            .query_row(named_params! {":version": version.to_string(), ":repo": repo.as_str(), ":action": action.as_str()}, |row| {
-                Ok((row.get("evaluated_at")?, rows::parse(row, "evaluation_id")?))
-            })
+            .query_row(
+                named_params! {":version": version.to_string(), ":repo": repo.as_str(), ":action": action.as_str(), ":all": all},
+                |row| Ok((row.get("evaluated_at")?, rows::parse(row, "evaluation_id")?)),
+            )
             .optional()?;
         newest = newest.max(found);
     }
     Ok(newest.map(|(_, id)| id))
+}
+
+/// The evaluation by which a version was copied into its repo, if it was: of another version with the same content at the same
+/// coordinate. Only one copy of a coordinate is made, so there is one.
+pub(super) fn of_promotion(connection: &Connection, version: &VersionId) -> Result<Option<EvaluationId>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT evaluations.evaluation_id
+             FROM versions AS mine JOIN packages AS home USING (package_id) CROSS JOIN repos
+             JOIN packages AS away ON away.repo_key = repos.repo_key AND away.package_type = home.package_type
+               AND away.namespace_key = home.namespace_key AND away.name_key = home.name_key
+             JOIN versions AS other ON other.package_id = away.package_id AND other.version_key = mine.version_key
+               AND other.distribution = mine.distribution AND other.content_digest = mine.content_digest
+             JOIN evaluations INDEXED BY evaluations_by_version ON evaluations.version_id = other.version_id
+               AND evaluations.repo_key = mine.repo_key AND evaluations.action = :promote
+             WHERE mine.version_id = :version AND other.version_id <> mine.version_id AND evaluations.decision <> :deny LIMIT 1",
+        )?
+        .query_row(
+            named_params! {":version": version.to_string(), ":promote": Action::Promote.as_str(), ":deny": Decision::Deny.as_str()},
+            |row| rows::parse(row, "evaluation_id"),
+        )
+        .optional()?;
+    Ok(found)
 }
 
 /// One page of a repo's evaluations, newest first. Their inputs, which may be large, are not read.

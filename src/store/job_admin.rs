@@ -166,12 +166,18 @@ impl Write<'_> {
     /// Calls a waiting job off, or puts a dead one away that somebody has seen to.
     ///
     /// # Errors
-    /// `not_found`; `conflict` while a worker holds it, when it has ended, and for one that comes again by itself.
+    /// `not_found`; `conflict` while a worker holds it, when it has ended, for one that comes again by itself, and for one that waits
+    /// to judge versions again.
     pub fn cancel_job(&mut self, _proof: &Operator, id: &JobId) -> Result<Done<JobRow>> {
         let job = self.job(id)?;
         let state = job.state;
         if job.kind.is_recurring() {
             let message = format!("job {id} comes again by itself and cannot be called off; its settings under [jobs] say how it works");
+            return Err(Error::conflict(message).with("status", state.as_str()));
+        }
+        if job.kind.decides_what_is_visible() && state != JobState::Dead {
+            let message =
+                format!("job {id} judges versions again, and without it they stay visible or held for ever; change the policy instead");
             return Err(Error::conflict(message).with("status", state.as_str()));
         }
         let has_ended = matches!(state, JobState::Completed | JobState::Cancelled);

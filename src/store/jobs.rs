@@ -49,6 +49,15 @@ impl JobKind {
             JobKind::Prune | JobKind::Reevaluate => true,
         }
     }
+
+    /// Whether such a job, while it waits, is all that will release or hold something at its time.
+    #[must_use]
+    pub fn decides_what_is_visible(self) -> bool {
+        match self {
+            JobKind::SearchIndex | JobKind::Webhook | JobKind::Prune => false,
+            JobKind::Reevaluate | JobKind::Sweep => true,
+        }
+    }
 }
 
 text_enum! {
@@ -259,7 +268,7 @@ impl Bookkeeping<'_> {
             JobKind::SearchIndex | JobKind::Webhook | JobKind::Sweep => limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)),
             JobKind::Prune => limits.lease_ms.max(LONGEST_ROUND_MS),
             // Its time is one of the calendar, and may lie years ahead.
-            JobKind::Reevaluate => return Ok(()),
+            JobKind::Reevaluate => return self.catch_up_written_ahead(kind, limits),
         };
         self.connection()
             .prepare_cached(
@@ -269,6 +278,18 @@ impl Bookkeeping<'_> {
             .execute(
                 named_params! {":now": self.now().unix_ms(), ":kind": kind.as_str(), ":latest": self.now().plus_ms(longest_ms).unix_ms()},
             )?;
+        Ok(())
+    }
+
+    /// Makes jobs due that were written by a clock so far ahead that it has been set back since.
+    fn catch_up_written_ahead(&self, kind: JobKind, limits: &QueueLimits) -> Result<()> {
+        let latest = self.now().plus_ms(limits.lease_ms.max(limits.backoff_ms));
+        self.connection()
+            .prepare_cached(
+                "UPDATE jobs INDEXED BY jobs_by_state SET due_at = :now, updated_at = :now
+                 WHERE state IN ('pending', 'failed', 'processing') AND kind = :kind AND updated_at > :latest",
+            )?
+            .execute(named_params! {":now": self.now().unix_ms(), ":kind": kind.as_str(), ":latest": latest.unix_ms()})?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::author_view::Dossier;
-use super::evaluations::{self, Evaluation, NewEvaluation, RecordedEvaluation};
+use super::evaluations::{self, Counted, Evaluation, NewEvaluation, RecordedEvaluation};
 use super::steps::evaluated;
 use super::write::{Bookkeeping, Done, Write};
 use super::{Store, jobs, quarantine, repos, rows, versions};
@@ -90,27 +90,43 @@ pub(super) fn open_hold(connection: &Connection, version: &Version) -> Result<Op
     Ok(found)
 }
 
-/// The newest evaluation of a version in its own repo, or the one that holds it.
-pub(super) fn newest(connection: &Connection, version: &Version, hold: Option<&QuarantineItem>) -> Result<Option<RecordedEvaluation>> {
-    let own = evaluations::newest_of(connection, &version.repo, &version.id)?;
-    let id = own.or(hold.and_then(|hold| hold.evaluation_id));
-    id.map_or(Ok(None), |id| evaluations::find(connection, &version.repo, &id))
-}
-
 /// Whether a person holds it, whatever the policies say.
 pub(super) fn is_by_hand(hold: &QuarantineItem) -> bool {
     hold.reasons.iter().any(|reason| reason.policy.is_none() && reason.rule == MANUAL)
 }
 
-/// What was asked of a version: what led to its hold, else what was asked last; a copy without either was promoted.
+/// The newest evaluation of a version: in its own repo, or the one that holds it or let it be copied.
+pub(super) fn newest(connection: &Connection, version: &Version, hold: Option<&QuarantineItem>) -> Result<Option<RecordedEvaluation>> {
+    let own = evaluations::newest_of(connection, &version.repo, &version.id, Counted::All)?;
+    let id = match own.or(hold.and_then(|hold| hold.evaluation_id)) {
+        Some(id) => Some(id),
+        None => evaluations::of_promotion(connection, &version.id)?,
+    };
+    recorded(connection, version, id)
+}
+
+fn recorded(connection: &Connection, version: &Version, id: Option<EvaluationId>) -> Result<Option<RecordedEvaluation>> {
+    id.map_or(Ok(None), |id| evaluations::find(connection, &version.repo, &id))
+}
+
+/// What was asked of a version: what led to its hold, else what was asked on its way in. Whoever only looks asks a question of their own.
 pub(super) fn asked(
     connection: &Connection,
     version: &Version,
     hold: Option<&QuarantineItem>,
     newest: Option<&RecordedEvaluation>,
 ) -> Result<Asked> {
-    let held_by = hold.and_then(|hold| hold.evaluation_id).map_or(Ok(None), |id| evaluations::find(connection, &version.repo, &id))?;
-    match held_by.as_ref().or(newest) {
+    if let Some(held_by) = recorded(connection, version, hold.and_then(|hold| hold.evaluation_id))? {
+        return Asked::read(&held_by.input);
+    }
+    if let Some(newest) = newest.filter(|newest| newest.evaluation.reason.is_empty()) {
+        return Asked::read(&newest.input);
+    }
+    let id = match evaluations::newest_of(connection, &version.repo, &version.id, Counted::OfFlows)? {
+        Some(id) => Some(id),
+        None => evaluations::of_promotion(connection, &version.id)?,
+    };
+    match recorded(connection, version, id)? {
         Some(recorded) => Asked::read(&recorded.input),
         None => {
             let subject = version.created_by.clone();

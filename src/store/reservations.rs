@@ -33,13 +33,12 @@ pub struct NewReservation {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Reservation> {
-    let (package_type, namespace): (String, String) = (row.get("package_type")?, row.get("namespace_glob")?);
-    let slash = if namespace.is_empty() { "" } else { "/" };
-    let text = format!("{package_type}:{namespace}{slash}{}", row.get::<_, String>("name_glob")?);
+    let package_type: String = row.get("package_type")?;
+    let pattern = NamePattern::of_parts(&package_type, row.get("namespace_glob")?, row.get("name_glob")?);
     Ok(Reservation {
         id: rows::parse(row, "reservation_id")?,
         repo: rows::parse(row, "repo_key")?,
-        pattern: text.parse().map_err(|error: Error| rows::unreadable("name_glob", &error))?,
+        pattern: pattern.map_err(|error| rows::unreadable("package_type", &error))?,
         publishers: rows::json(row, "publishers")?,
         reason: row.get("reason")?,
         created_at: rows::time(row, "created_at")?,

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params};
 use super::evaluations::NewEvaluation;
 use super::versions;
 use super::write::{Done, Write};
-use super::{exceptions, findings, policies, rows};
+use super::{advisories, exceptions, findings, policies, rows};
 use crate::domain::access::{Permit, Promote, Write as Writing};
 use crate::domain::candidate::{Action, Decision, Reason, content_digest};
 use crate::domain::digest::Digest;
@@ -109,7 +109,8 @@ impl Write<'_> {
         Ok(done.and(Event::Promoted { source: source_name, target: target_name, state }))
     }
 
-    /// Whether the verdict was made for this content, for the policies in force now, and for what people and scanners say now.
+    /// Whether the verdict was made for this content, for the policies and advisories in force now, and for what people and scanners
+    /// say now.
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
@@ -118,6 +119,7 @@ impl Write<'_> {
         Ok(verdict.repo() == repo
             && verdict.exceptions_digest() == Some(said)
             && verdict.content_digest() == digest
+            && verdict.advisory_digest() == advisories::digest(self.connection())?
             && verdict.policy_digest() == digest_of_policies(&policies.digests()))
     }
 
