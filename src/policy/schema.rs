@@ -88,7 +88,8 @@ type Contents = {
 };
 
 // What runs when it is installed (npm's lifecycle scripts, setup.py) or built (build.rs, binding.gyp, a build backend of its own), by
-// name; added are those that the previous version had not. sourceOnly: a Python source distribution without a visible wheel.
+// name; added are those that the previous version had not, or is not known to have had. sourceOnly: a Python source distribution
+// without a visible wheel.
 type Scripts = {
   "install": Bool,
   "build": Bool,
