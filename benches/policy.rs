@@ -105,6 +105,7 @@ fn candidate() -> Candidate {
         asked_at: Time::from_unix_ms(1_795_000_000_000),
         waived_rules: Vec::new(),
         waived_denials: Vec::new(),
+        waivers_end_at: None,
         hint: None,
         publisher: "builder".to_owned(),
         known: Knowledge {

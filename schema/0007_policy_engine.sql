@@ -156,6 +156,8 @@ CREATE TABLE reservations (
     UNIQUE (repo_key, package_type, namespace_glob, name_glob)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX reservations_by_repo ON reservations (repo_key, reservation_id);
+
 CREATE TABLE freezes (
     freeze_id    TEXT PRIMARY KEY,
     -- Empty for the instance.
@@ -172,7 +174,8 @@ CREATE TABLE freezes (
     CHECK ((lifted_at IS NULL) = (lifted_by IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX freezes_in_force ON freezes (repo_key, package_type) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_in_force ON freezes (repo_key, package_type, after) WHERE lifted_at IS NULL;
+CREATE INDEX freezes_listed ON freezes (repo_key, freeze_id);
 
 -- Who fetched bytes of a version; bounded for each version and by age.
 CREATE TABLE downloads (
@@ -207,3 +210,75 @@ CREATE TABLE rule_firings (
 ALTER TABLE evaluations ADD COLUMN advisory_digest TEXT;
 -- The examples that a policy passes, as they were given.
 ALTER TABLE policies ADD COLUMN cases TEXT;
+
+-- How far a re-evaluation of many versions has come.
+CREATE TABLE sweeps (
+    -- As store::SweepScope writes it: instance, repo:KEY, package:TYPE:NAMESPACE:NAME.
+    scope         TEXT PRIMARY KEY,
+    -- Raised by whoever asks for it again: what was begun before then counts no more.
+    generation    INTEGER NOT NULL CHECK (generation > 0),
+    -- The last version looked at; empty at the beginning.
+    cursor        TEXT    NOT NULL,
+    judged_count  INTEGER NOT NULL,
+    changed_count INTEGER NOT NULL,
+    failed_count  INTEGER NOT NULL,
+    asked_at      INTEGER NOT NULL,
+    finished_at   INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sweeps_running ON sweeps (asked_at) WHERE finished_at IS NULL;
+CREATE INDEX sweeps_finished ON sweeps (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX versions_in_repo ON versions (repo_key, version_id);
+
+-- A copy is as old as what it was copied from, and was published by whoever published that; NULL where nothing was copied.
+ALTER TABLE versions ADD COLUMN first_seen_at INTEGER;
+ALTER TABLE versions ADD COLUMN published_by TEXT;
+
+CREATE TABLE copies (copy TEXT PRIMARY KEY, source TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO copies
+SELECT json_extract(details, '$.targetVersionId'), resource_id FROM audit
+WHERE action = 'package.version.promoted' AND json_extract(details, '$.targetVersionId') IS NOT NULL;
+WITH RECURSIVE chain (copy, source, steps) AS (
+    SELECT copy, source, 1 FROM copies
+    UNION ALL
+    SELECT chain.copy, copies.source, steps + 1 FROM chain JOIN copies ON copies.copy = chain.source WHERE steps < 100)
+UPDATE versions SET first_seen_at = origin.created_at, published_by = origin.created_by
+FROM (SELECT chain.copy, source.created_at, source.created_by, max(steps)
+      FROM chain JOIN versions AS source ON source.version_id = chain.source GROUP BY chain.copy) AS origin
+WHERE versions.version_id = origin.copy;
+DROP TABLE copies;
+
+CREATE TRIGGER versions_origin_fixed BEFORE UPDATE ON versions
+WHEN OLD.state <> 'draft' AND (NEW.first_seen_at IS NOT OLD.first_seen_at OR NEW.published_by IS NOT OLD.published_by)
+BEGIN SELECT RAISE(ABORT, 'version_sealed'); END;
+
+-- Two more kinds of jobs: the re-evaluation of one version, and of many.
+CREATE TABLE jobs_of_more_kinds (
+    job_id           TEXT PRIMARY KEY,
+    kind             TEXT    NOT NULL CHECK (kind IN ('search_index', 'webhook', 'prune', 'reevaluate', 'sweep')),
+    -- What the job is about: a version, a delivery, what is pruned, or the scope of a sweep.
+    subject_id       TEXT    NOT NULL,
+    -- For search_index what the newest event said should be found: decides whether a version that is not published is a failure.
+    expectation      TEXT    CHECK (expectation IN ('visible', 'hidden')),
+    state            TEXT    NOT NULL CHECK (state IN ('pending', 'processing', 'completed', 'failed', 'dead', 'cancelled')),
+    attempts         INTEGER NOT NULL CHECK (attempts >= 0),
+    max_attempts     INTEGER NOT NULL CHECK (max_attempts > 0),
+    due_at           INTEGER NOT NULL,
+    lease_token      TEXT,
+    lease_expires_at INTEGER,
+    last_error       TEXT,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    UNIQUE (kind, subject_id),
+    CHECK ((kind = 'search_index') = (expectation IS NOT NULL)),
+    CHECK ((state = 'processing') = (lease_token IS NOT NULL)),
+    CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL))
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO jobs_of_more_kinds SELECT * FROM jobs;
+DROP TABLE jobs;
+ALTER TABLE jobs_of_more_kinds RENAME TO jobs;
+
+CREATE INDEX jobs_due ON jobs (kind, due_at, job_id) WHERE state IN ('pending', 'failed', 'processing');
+CREATE INDEX jobs_by_state ON jobs (state, kind, updated_at);
+CREATE INDEX jobs_by_state_listed ON jobs (state, job_id);

@@ -106,6 +106,8 @@ section! {
         max_attempts: u32 = 5, 1..=100;
         /// Seconds before the second attempt; each further one waits twice as long, up to 32 times this.
         backoff_seconds: u32 = 30, 1..=86_400;
+        /// Versions that one sweep judges again in a second, at most.
+        reevaluations_per_second: u32 = 500, 1..=100_000;
         /// Days after which delivered events and finished jobs are removed; dead ones stay.
         keep_finished_days: u32 = 30, 1..=3_650;
     }
@@ -116,6 +118,16 @@ section! {
     Uploads "uploads" {
         /// Hours after which an open session and its bytes are removed.
         expire_hours: u32 = 24, 1..=8_760;
+    }
+}
+
+section! {
+    /// `[downloads]`: who fetched which version, remembered for the day on which it is held.
+    Downloads "downloads" {
+        /// Fetchers kept for one version: those who fetched it last.
+        per_version: u32 = 1_000, 1..=100_000;
+        /// Days after the last fetch for which a fetcher is kept.
+        keep_days: u32 = 90, 1..=3_650;
     }
 }
 
@@ -153,6 +165,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Upload sessions.
     pub uploads: Uploads,
+    /// The log of downloads.
+    pub downloads: Downloads,
     /// Credentials.
     pub tokens: Tokens,
     /// How others are told.
@@ -247,6 +261,7 @@ impl Config {
             store: Store::read(&mut reader),
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
+            downloads: Downloads::read(&mut reader),
             tokens: Tokens::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
             metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
@@ -267,6 +282,7 @@ impl Config {
             store: Store::default(),
             jobs: Jobs::default(),
             uploads: Uploads::default(),
+            downloads: Downloads::default(),
             tokens: Tokens::default(),
             webhooks: Webhooks::default(),
             metrics: Metrics::default(),

@@ -1,5 +1,5 @@
 //! The one way by which a visible file becomes a reply. Invariant: bytes go out for a `Visible<File>` alone, and no cache hands
-//! them on without asking again, so that a hold takes effect on the next request.
+//! them on without asking again, so that a hold takes effect on the next request; who is sent bytes is remembered.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::version::File;
 use crate::domain::visibility::Visible;
 use crate::error::Result;
-use crate::http::{Cache, EntityTag, HeaderName, HeaderValue, Reply, Request, header, range};
+use crate::http::{Cache, EntityTag, HeaderName, HeaderValue, Method, Reply, Request, header, range};
 
 /// The media type of a file whose uploader gave none.
 pub const OCTET_STREAM: &str = "application/octet-stream";
@@ -34,6 +34,10 @@ pub async fn file(app: &Arc<App>, request: &Request, file: &Visible<File>) -> Re
     }
     let range = range::requested(request.head(), &tag, file.size_bytes)?;
     let content = app.registry.open(file).await?;
+    if request.method() != Method::HEAD {
+        let address = request.head().peer_address().map(|address| address.to_string());
+        app.registry.note_download(request.caller(), file, &address.unwrap_or_default());
+    }
     let reply = match range {
         Some(range) => Reply::partial(OCTET_STREAM, range, content.into_stream_of(range.bytes()))?,
         None => Reply::stream(OCTET_STREAM, content.size_bytes(), content.into_stream()),

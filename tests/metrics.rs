@@ -20,6 +20,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("artifortress_gate_canary_refused_timestamp_seconds", "gauge"),
     ("artifortress_gate_decisions", "counter"),
     ("artifortress_gate_evaluation_duration_seconds", "histogram"),
+    ("artifortress_gate_reevaluations", "counter"),
     ("artifortress_holds_open", "gauge"),
     ("artifortress_http_connections", "gauge"),
     ("artifortress_http_request_duration_seconds", "histogram"),
@@ -190,7 +191,8 @@ async fn lively() -> TestApp {
     app.get(&app.admin, &blob_path("main", &digest_of(b"the bytes of zebra 1.0"))).await.expect(200);
     for (version, policy, status) in [("2.0", DENY_ALL, 403), ("3.0", HOLD_ALL, 202)] {
         let id = app.draft(&app.admin, "main", &Package::generic("zebra", version)).await;
-        app.set_policy("main", policy).await;
+        // What was published before stays visible.
+        app.set_policy("main", &policy.replace(';', &format!(" when {{ context.package.version == \"{version}\" }};"))).await;
         app.publish(&app.admin, "main", &id).await.expect(status);
     }
     let id = app.draft(&app.admin, "main", &Package::generic("zebra", "4.0")).await;

@@ -35,10 +35,18 @@ enum From {
     AskedFor,
 }
 
+/// Who holds a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Hand,
+    HoldRule,
+    DenyRule,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Draft,
-    Quarantined { from: From, by_rule: bool },
+    Quarantined { from: From, by: By },
     Published,
     Rejected,
     Tombstoned { was_rejected: bool },
@@ -72,6 +80,7 @@ struct Version {
     name: String,
     state: State,
     waived: bool,
+    waived_denial: bool,
     item: Option<String>,
 }
 
@@ -79,14 +88,14 @@ struct Version {
 fn gate(version: &mut Version, rules: Rules, from: From) -> u16 {
     match rules {
         Rules::Hold if !version.waived => {
-            version.state = State::Quarantined { from, by_rule: true };
+            version.state = State::Quarantined { from, by: By::HoldRule };
             202
         }
-        Rules::None | Rules::Hold => {
+        Rules::Deny if !version.waived_denial => 403,
+        Rules::None | Rules::Hold | Rules::Deny => {
             version.state = State::Published;
             200
         }
-        Rules::Deny => 403,
     }
 }
 
@@ -111,17 +120,33 @@ fn evaluate(version: &mut Version, rules: Rules) {
         return;
     }
     version.state = match version.state {
-        State::Draft => State::Quarantined { from: From::Draft, by_rule: true },
-        State::Published => State::Quarantined { from: From::Published, by_rule: true },
+        State::Draft => State::Quarantined { from: From::Draft, by: By::HoldRule },
+        State::Published => State::Quarantined { from: From::Published, by: By::HoldRule },
         other @ (State::Quarantined { .. } | State::Rejected | State::Tombstoned { .. }) => other,
     };
 }
 
 fn release(version: &mut Version) -> u16 {
-    let State::Quarantined { from, by_rule } = version.state else { return 409 };
-    version.waived |= by_rule;
+    let State::Quarantined { from, by } = version.state else { return 409 };
+    version.waived |= by == By::HoldRule;
+    version.waived_denial |= by == By::DenyRule;
     version.state = if from == From::Draft { State::Draft } else { State::Published };
     200
+}
+
+/// What judging again does.
+fn judge_again(version: &mut Version, rules: Rules) {
+    let held_by = match rules {
+        Rules::Hold if !version.waived => Some(By::HoldRule),
+        Rules::Deny if !version.waived_denial => Some(By::DenyRule),
+        Rules::None | Rules::Hold | Rules::Deny => None,
+    };
+    version.state = match (version.state, held_by) {
+        (State::Published, Some(by)) => State::Quarantined { from: From::Published, by },
+        (State::Quarantined { by: By::HoldRule | By::DenyRule, from: From::Draft }, None) => State::Draft,
+        (State::Quarantined { by: By::HoldRule | By::DenyRule, from: From::Published | From::AskedFor }, None) => State::Published,
+        (other, _) => other,
+    };
 }
 
 struct World {
@@ -146,7 +171,7 @@ impl World {
             Op::Draft => {
                 let name = format!("demo-{count}");
                 let id = app.draft(&app.admin, "main", &Package::generic(&name, "1.0")).await;
-                self.versions.push(Version { id, name, state: State::Draft, waived: false, item: None });
+                self.versions.push(Version { id, name, state: State::Draft, waived: false, waived_denial: false, item: None });
             }
             Op::Policy(rules) => {
                 let policy = match rules {
@@ -157,7 +182,7 @@ impl World {
                 app.set_policy("main", policy).await;
                 self.rules = rules;
             }
-            Op::RunJobs => app.run_jobs().await,
+            Op::RunJobs => self.run_jobs().await,
             Op::Publish(number)
             | Op::Evaluate(number)
             | Op::Hold(number)
@@ -172,6 +197,23 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Background work judges again whatever a policy or a reviewer has changed since.
+    async fn run_jobs(&mut self) {
+        self.app.run_jobs().await;
+        for version in &mut self.versions {
+            judge_again(version, self.rules);
+            let open = format!("SELECT quarantine_id FROM quarantine_items WHERE version_id = '{}' AND status = 'quarantined'", version.id);
+            version.item = self.app.ask(&open).pop().or(version.item.take());
+        }
+    }
+
+    fn published(&self) -> Vec<String> {
+        let published = self.versions.iter().filter(|version| version.state == State::Published);
+        let mut published: Vec<String> = published.map(|version| version.name.clone()).collect();
+        published.sort_unstable();
+        published
     }
 
     async fn step_version(&self, op: Op, version: &mut Version) {
@@ -191,7 +233,7 @@ impl World {
             Op::Hold(_) => {
                 let is_published = version.state == State::Published;
                 if is_published {
-                    version.state = State::Quarantined { from: From::Published, by_rule: false };
+                    version.state = State::Quarantined { from: From::Published, by: By::Hand };
                 }
                 (Some(app.hold(&app.admin, "main", &id).await), if is_published { 201 } else { 409 })
             }
@@ -220,8 +262,31 @@ impl World {
         }
     }
 
-    /// Compares everything with the model.
-    async fn check(&self) {
+    /// Compares everything with the model, before background work and after it.
+    async fn check(&mut self) {
+        self.check_reads().await;
+        // Whatever the index has heard of so far, a search shows nothing that is not published; after the jobs it shows all.
+        let found = self.found().await;
+        let published = self.published();
+        assert!(found.iter().all(|name| published.contains(name)), "{found:?}, published are {published:?}");
+        self.run_jobs().await;
+        self.check_reads().await;
+        assert_eq!(self.found().await, self.published());
+        self.check_holds().await;
+    }
+
+    fn names(list: &serde_json::Value) -> Vec<String> {
+        let name = |item: &serde_json::Value| item["packageName"].as_str().or(item["name"].as_str()).unwrap_or_default().to_owned();
+        let mut names: Vec<String> = items(list).iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    async fn found(&self) -> Vec<String> {
+        World::names(&self.app.get(&self.reader, "/v1/repos/main/search/packages?q=demo&limit=200").await.expect(200).json())
+    }
+
+    async fn check_reads(&self) {
         let app = &self.app;
         for version in &self.versions {
             assert_eq!(app.state("main", &version.id).await, version.state.text(), "{version:?}");
@@ -230,25 +295,12 @@ impl World {
             let file = app.get(&self.reader, &format!("/files/main/{0}/1.0/{0}.bin", version.name)).await;
             assert_eq!(file.status, version.state.status_for_readers(), "{version:?}: {}", file.text());
         }
-        let mut published: Vec<&str> =
-            self.versions.iter().filter(|version| version.state == State::Published).map(|version| version.name.as_str()).collect();
-        published.sort_unstable();
-        let names = |list: &serde_json::Value| {
-            let mut names: Vec<String> = items(list)
-                .iter()
-                .map(|item| item["packageName"].as_str().or(item["name"].as_str()).unwrap_or_default().to_owned())
-                .collect();
-            names.sort();
-            names
-        };
         let listed = app.get(&self.reader, "/v1/repos/main/packages?limit=200").await.expect(200).json();
-        assert_eq!(names(&listed), published);
-        // Whatever the index has heard of so far, a search shows nothing that is not published; after the jobs it shows all.
-        let found = names(&app.get(&self.reader, "/v1/repos/main/search/packages?q=demo&limit=200").await.expect(200).json());
-        assert!(found.iter().all(|name| published.contains(&name.as_str())), "{found:?}, published are {published:?}");
-        app.run_jobs().await;
-        let found = app.get(&self.reader, "/v1/repos/main/search/packages?q=demo&limit=200").await.expect(200).json();
-        assert_eq!(names(&found), published, "{found}");
+        assert_eq!(World::names(&listed), self.published());
+    }
+
+    async fn check_holds(&self) {
+        let app = &self.app;
         let held = app.get(&app.admin, "/v1/repos/main/quarantine?status=quarantined&limit=200").await.expect(200).json();
         let mut held: Vec<String> = items(&held).iter().map(|item| text(item, "versionId")).collect();
         held.sort();

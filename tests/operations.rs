@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Package, TestApp, items, text};
 
 fn start(app: &TestApp) -> Jobs {
-    Jobs::start(Arc::clone(&app.store), app.blobs.clone(), JobSettings::default())
+    Jobs::start(Arc::clone(&app.store), app.registry(), app.blobs.clone(), JobSettings::default())
 }
 
 fn database(app: &TestApp) -> Connection {

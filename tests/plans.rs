@@ -14,6 +14,8 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT EXISTS (SELECT 1 FROM tokens)", "stops at the first row"),
     ("SELECT * FROM repos WHERE deleted_at IS NULL", "lists all repos, which are few"),
     ("SELECT count(*) FROM repos", "at the first start"),
+    ("FROM sweeps INDEXED BY sweeps_running", "the first entries of the partial index"),
+    ("SELECT version_id FROM repos CROSS JOIN packages", "one package in every repo, and repos are few"),
     (
         "SELECT due_at FROM outbox INDEXED BY outbox_put_off WHERE state = 'pending' AND attempts > 0 ORDER BY due_at LIMIT 1",
         "the first entry of the partial index",
@@ -43,6 +45,7 @@ const MAY_SORT: &[(&str, &str)] = &[
     ("length(name_key), newest_at DESC", "of at most so many names as are looked at, the shortest first"),
     ("SELECT ecosystem, count(DISTINCT record_id) AS records", "once for each import"),
     ("FROM quarantine_votes WHERE quarantine_id", "the votes on one item"),
+    ("SELECT version_id FROM repos CROSS JOIN packages", "the versions of one package"),
     ("SELECT DISTINCT :target, digest", "the files of one version"),
     ("AND entries.path_key = :path ORDER BY versions.published_at DESC", "the versions of one package with one file name"),
     (

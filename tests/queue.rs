@@ -17,7 +17,7 @@ const VERSIONS_EACH: usize = 8;
 /// Two workers with small batches, so that the queue is never done in one.
 fn start(app: &TestApp) -> Jobs {
     let limits = QueueLimits { batch: 7, lease_ms: 60_000, max_attempts: 5, backoff_ms: 50 };
-    Jobs::start(Arc::clone(&app.store), app.blobs.clone(), JobSettings { workers: 2, limits, ..JobSettings::default() })
+    Jobs::start(Arc::clone(&app.store), app.registry(), app.blobs.clone(), JobSettings { workers: 2, limits, ..JobSettings::default() })
 }
 
 async fn summary(app: &TestApp) -> Value {

@@ -99,7 +99,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What of a room may be named where not all of it may. The store records verdicts and checks again which policy made them.
-pub const ONLY: &[(&str, &str, &[&str])] = &[("store", "policy", &["Verdict", "digest_of_policies"])];
+pub const ONLY: &[(&str, &str, &[&str])] = &[("store", "policy", &["Verdict", "Asked", "digest_of_policies"])];
 
 /// The longest file, in lines.
 pub const LINES_LIMIT: usize = 400;

@@ -4,8 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use artifortress::clock::FixedClock;
+use artifortress::app::App;
+use artifortress::blobs::Blobs;
+use artifortress::clock::{Clock, FixedClock};
+use artifortress::config::Config;
 use artifortress::jobs::{self, JobSettings};
+use artifortress::policy::CedarEngine;
 use artifortress::store::{self, Store, StoreOptions};
 use rusqlite::{Connection, params};
 
@@ -74,16 +78,26 @@ async fn events_and_jobs_of_an_earlier_schema_are_worked_and_the_index_is_made_a
     }
     drop(old);
     let clock = Arc::new(FixedClock::at("2026-06-01T12:00:00.000Z".parse().unwrap()));
-    let store = Arc::new(Store::open(&StoreOptions::at(directory.path()), clock).unwrap());
-    jobs::run_until_quiet(&store, &JobSettings::default()).await.unwrap();
+    let shared: Arc<dyn Clock> = clock;
+    let clock = Arc::clone(&shared);
+    let store = Arc::new(Store::open(&StoreOptions::at(directory.path()), shared).unwrap());
+    {
+        let config = Config::in_directory(directory.path());
+        let blobs = Blobs::open_dir(directory.path()).unwrap();
+        let app = App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new().unwrap()));
+        jobs::run_until_quiet(&store, &app.registry, &JobSettings::default()).await.unwrap();
+    }
     drop(store);
     let state = Connection::open(directory.path().join("state.db")).unwrap();
     let list = |connection: &Connection, sql: &str| -> Vec<String> {
         connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let jobs = list(&state, "SELECT subject_id || ' ' || state FROM jobs ORDER BY subject_id");
-    let expected =
-        [(1, "completed"), (2, "completed"), (3, "completed"), (4, "dead")].map(|(number, state)| format!("{} {state}", id(number)));
+    let mut expected = [(1, "completed"), (2, "completed"), (3, "completed"), (4, "dead")]
+        .map(|(number, state)| format!("{} {state}", id(number)))
+        .to_vec();
+    // The policy changed, so everything was judged again.
+    expected.push("instance completed".to_owned());
     assert_eq!(jobs, expected);
     assert_eq!(list(&state, "SELECT DISTINCT state FROM outbox"), ["delivered"]);
     let index = Connection::open(directory.path().join("search.db")).unwrap();

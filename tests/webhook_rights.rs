@@ -114,7 +114,7 @@ async fn a_running_daemon_is_woken_by_a_test_call_and_by_a_publish() {
     let app = TestApp::on_real_time().await;
     let receiver = Receiver::start();
     let made = create(&app, &app.admin, "/v1/admin/webhooks", json!({"url": receiver.url("/"), "events": ["version.published"]})).await;
-    let jobs = Jobs::start(Arc::clone(&app.store), app.blobs.clone(), JobSettings::default());
+    let jobs = Jobs::start(Arc::clone(&app.store), app.registry(), app.blobs.clone(), JobSettings::default());
     let mut heard = Vec::new();
     for expected in ["ping", "version.published"] {
         match expected {

@@ -21,15 +21,28 @@ pub(super) struct Sought<'a> {
     ecosystem: Ecosystem,
     text: &'a str,
     key: Option<Vec<u8>>,
+    /// The version that this is a local build of (PEP 440: `2.0.1` of `2.0.1+cu118`).
+    built_of: Option<Box<Sought<'a>>>,
 }
 
 impl<'a> Sought<'a> {
     pub(super) fn new(ecosystem: Ecosystem, text: &'a str) -> Sought<'a> {
-        Sought { ecosystem, text, key: bound_key(ecosystem, text) }
+        let public = if ecosystem == Ecosystem::PyPi { text.split_once('+') } else { None };
+        let built_of = public.map(|(public, _)| Box::new(Sought::new(ecosystem, public)));
+        Sought { ecosystem, text, key: bound_key(ecosystem, text), built_of }
     }
 
-    /// Whether `entry` speaks of this version.
+    /// Whether `entry` speaks of this version. A local build has the faults of what it was built of, as PEP 440's `==` and `<=`
+    /// have it, unless the entry itself tells local builds apart.
     pub(super) fn is_in(&self, entry: &Entry) -> Answer {
+        let answer = self.is_itself_in(entry);
+        match &self.built_of {
+            Some(public) if !names_local_builds(entry) => answer.max(public.is_itself_in(entry)),
+            Some(_) | None => answer,
+        }
+    }
+
+    fn is_itself_in(&self, entry: &Entry) -> Answer {
         if entry.every_version || entry.versions.iter().any(|version| self.equals(version)) {
             return Answer::Yes;
         }
@@ -59,6 +72,13 @@ impl<'a> Sought<'a> {
         }
         if bounds.has_unreadable { Answer::CannotExclude } else { Answer::Yes }
     }
+}
+
+fn names_local_builds(entry: &Entry) -> bool {
+    let bounds = entry.ranges.iter().flat_map(|range| &range.0).map(|event| match event {
+        RangeEvent::Introduced(text) | RangeEvent::Fixed(text) | RangeEvent::LastAffected(text) | RangeEvent::Limit(text) => text,
+    });
+    bounds.chain(&entry.versions).any(|text| text.contains('+'))
 }
 
 /// Whether some bound of `range` cannot be read.

@@ -67,7 +67,12 @@ fn a_range_has_the_versions_that_the_formats_algorithm_gives_it() {
             vec!["3.9", "4.3.0", "4.9", "5.2"],
         ),
         ("pypi", json!([{"introduced": "0"}, {"fixed": "1!0.1"}]), vec!["2024.1", "1!0.1rc1"], vec!["1!0.1", "1!2"]),
-        ("pypi", json!([{"introduced": "0"}, {"last_affected": "1.0"}]), vec!["1.0", "1.0.0"], vec!["1.0+local", "1.0.post1", "1.10"]),
+        (
+            "pypi",
+            json!([{"introduced": "0"}, {"last_affected": "1.0"}]),
+            vec!["1.0", "1.0.0", "1.0+local"],
+            vec!["1.0.post1", "1.0.post1+local", "1.10"],
+        ),
         (
             "maven",
             json!([{"introduced": "1.0"}, {"fixed": "1.0-sp"}]),
@@ -126,6 +131,13 @@ fn versions_named_one_by_one_are_compared_in_their_ecosystems_spelling() {
     let listed = json!({"versions": ["1.0-RC1", "2.0", "2004d"]});
     assert_eq!(["1.0rc1", "2", "2.0.0", "2.1"].map(|version| matches("pypi", &listed, version)), [true, true, true, false]);
     assert!(matches("npm", &json!({"versions": ["6.2.2"]}), "6.2.2"));
+    assert_eq!(
+        ["2.0+cu118", "2.1+cu118"].map(|version| matches("pypi", &listed, version)),
+        [true, false],
+        "a local build is one of its version"
+    );
+    let told_apart = range(&json!([{"introduced": "0"}, {"fixed": "2.0+safe.1"}]));
+    assert_eq!(["2.0+a", "2.0+safe.1"].map(|version| matches("pypi", &told_apart, version)), [true, false]);
     let both = json!({"versions": ["0.5", "1.5"], "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "1.0"}, {"fixed": "2.0"}]}]});
     assert_eq!(["0.5", "0.6", "1.5", "1.6"].map(|version| matches("pypi", &both, version)), [true, false, true, true]);
     let kept = &record(&advisory("A-1", "PyPI", &both)).claims[0].2.entries[0].versions;

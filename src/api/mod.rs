@@ -10,8 +10,11 @@
 pub mod advisories;
 mod audit;
 mod blobs;
+mod downloads;
 mod drafts;
 mod evaluations;
+mod findings;
+mod freezes;
 mod health;
 mod metrics;
 mod operations;
@@ -19,6 +22,7 @@ mod packages;
 mod policies;
 mod quarantine;
 mod repos;
+mod reservations;
 mod search;
 mod summary;
 mod tokens;
@@ -39,6 +43,9 @@ pub fn routes() -> Routes<App> {
         .join(metrics::routes())
         .join(tokens::routes())
         .join(repos::routes())
+        .join(reservations::routes())
+        .join(freezes::routes())
+        .join(findings::routes())
         .join(uploads::routes())
         .join(blobs::routes())
         .join(drafts::routes())
@@ -47,6 +54,7 @@ pub fn routes() -> Routes<App> {
         .join(policies::routes())
         .join(evaluations::routes())
         .join(quarantine::routes())
+        .join(downloads::routes())
         .join(search::routes())
         .join(webhooks::routes())
         .join(advisories::routes())

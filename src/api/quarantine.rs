@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::domain::access::{Permit, Promote, Role, Signed};
 use crate::domain::candidate::Reason;
 use crate::domain::digest::Digest;
+use crate::domain::download::FetchedBy;
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::HeldFrom;
 use crate::domain::name::{PackageType, RelativePath, RepoKey, Subject};
@@ -174,6 +175,8 @@ struct ReviewedBody {
     item: ItemBody,
     entries: Vec<EntryBody>,
     evaluation: Option<EvaluationBody>,
+    #[serde(rename = "fetchedBy")]
+    fetched_by: FetchedBy,
 }
 
 impl From<Reviewed> for ReviewedBody {
@@ -182,6 +185,7 @@ impl From<Reviewed> for ReviewedBody {
             item: ItemBody::new(reviewed.item, &reviewed.release.version()),
             entries: reviewed.release.files.iter().map(EntryBody::from).collect(),
             evaluation: reviewed.evaluation.map(EvaluationBody::from),
+            fetched_by: reviewed.fetched_by,
         }
     }
 }

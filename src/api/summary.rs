@@ -11,7 +11,7 @@ use crate::domain::access::Operator;
 use crate::domain::time::Time;
 use crate::error::Result;
 use crate::http::{Reply, Request, Routes};
-use crate::registry::{COUNT_LIMIT, DiskSpace, JobState, OpsSummary};
+use crate::registry::{COUNT_LIMIT, DiskSpace, JobState, OpsSummary, SweepRow};
 
 pub(super) fn routes() -> Routes<App> {
     Routes::new().get("/v1/admin/ops/summary", "/v1/admin/ops/summary", summary)
@@ -65,6 +65,23 @@ struct DatabaseSummary {
     wal_bytes: u64,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SweepSummary {
+    scope: String,
+    judged: u64,
+    changed: u64,
+    failed: u64,
+    asked_at: Time,
+}
+
+impl From<SweepRow> for SweepSummary {
+    fn from(sweep: SweepRow) -> SweepSummary {
+        let SweepRow { scope, generation: _, cursor: _, judged, changed, failed, asked_at } = sweep;
+        SweepSummary { scope, judged, changed, failed, asked_at }
+    }
+}
+
 type ByState = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize)]
@@ -83,6 +100,8 @@ struct SummaryBody {
     oldest_due_job_age_seconds: Option<i64>,
     stale_jobs: u64,
     open_holds: u64,
+    /// Re-evaluations of many versions that run, the oldest first.
+    sweeps: Vec<SweepSummary>,
     search: SearchSummary,
     writer: WriterSummary,
     disk: Option<DiskSummary>,
@@ -95,8 +114,8 @@ impl SummaryBody {
         let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
         let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
         for (kind, state, count) in &summary.jobs {
-            // One that comes again by itself always waits, and is no backlog for that.
-            if !(kind.is_recurring() && *state == JobState::Pending) {
+            // One that was made for a later time waits, and is no backlog for that.
+            if !(kind.waits_for_its_time() && *state == JobState::Pending) {
                 *jobs.entry(state.as_str()).or_default() += count;
             }
             jobs_by_kind.entry(kind.as_str()).or_default().insert(state.as_str(), *count);
@@ -120,6 +139,7 @@ impl SummaryBody {
             oldest_due_job_age_seconds: summary.next_job_due.filter(|due_at| *due_at <= summary.at).map(age),
             stale_jobs: summary.stale_jobs,
             open_holds: summary.open_holds,
+            sweeps: summary.sweeps.into_iter().map(SweepSummary::from).collect(),
             search: SearchSummary {
                 state: summary.search.state.as_str(),
                 documents: summary.search.documents,

@@ -100,8 +100,24 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers, when the body breaks off, or with a refusal.
-    pub(super) async fn send(&self, path: &[&str], body: reqwest::Body) -> Result<Answer, Failure> {
+    pub(super) async fn send_long(&self, path: &[&str], body: reqwest::Body) -> Result<Answer, Failure> {
         self.done(self.ask(self.request(Method::POST, path, &[]).timeout(SENDING_TIMEOUT).body(body)).await?)
+    }
+
+    /// Changes something by a JSON document.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(method, path, &[]).json(body)).await?)
+    }
+
+    /// Takes something away.
+    ///
+    /// # Errors
+    /// When nobody answers, or with a refusal.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Answer, Failure> {
+        self.done(self.ask(self.request(Method::DELETE, path, &[])).await?)
     }
 
     /// Changes something in bulk; `None` when the server is too old to know the address.
@@ -177,6 +193,8 @@ impl Client {
         if let Some(to) = moved {
             return Err(Failure::Failed(format!("{} sends on to {}; give that server with --server", self.url(), words(&to))));
         }
+        // An answer without content says all that it has to say by its status.
+        let bytes = if bytes.is_empty() && status.is_success() { b"null".to_vec() } else { bytes };
         let text = String::from_utf8(bytes).ok();
         let read = text.and_then(|text| serde_json::from_str(&text).ok().map(|json| (text, json)));
         let Some((text, json)) = read else {

@@ -15,11 +15,13 @@ mod directory;
 mod doctor;
 mod failure;
 mod fields;
+mod freeze;
 mod health;
 mod index;
 mod jobs;
 mod outbox;
 mod pages;
+mod reservations;
 mod search;
 mod serve;
 mod session;
@@ -84,6 +86,20 @@ enum Command {
         server: ServerFlags,
         #[command(flatten)]
         arguments: search::SearchArguments,
+    },
+    /// Reserve names of a repo for some publishers, against packages of others under your names.
+    Reservations {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: reservations::ReservationsCommand,
+    },
+    /// Hold everything that was first seen after some moment, list what is held so, and lift it.
+    Freeze {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: freeze::FreezeArguments,
     },
     /// Run the search index of the running server.
     Index {
@@ -155,6 +171,12 @@ pub fn run() -> ExitCode {
         Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
         Some(Command::Doctor { server, arguments }) => {
             session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
+        }
+        Some(Command::Reservations { server, command }) => {
+            session::run(server.after(&base), async |session| reservations::run(session, command).await)
+        }
+        Some(Command::Freeze { server, arguments }) => {
+            session::run(server.after(&base), async |session| freeze::run(session, arguments).await)
         }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),

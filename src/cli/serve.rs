@@ -99,10 +99,11 @@ async fn run(config: Config, log: Option<&LogFiles>) -> Result<()> {
     let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
     let token_file = config.bootstrap_token_file.as_deref();
     let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;
-    let jobs = Jobs::start(Arc::clone(&store), blobs.clone(), JobSettings::of(&config));
+    let settings = JobSettings::of(&config);
     let (data_dir, drain_timeout_ms) = (config.data_dir.clone(), config.http.drain_timeout_ms);
     let token_file = token_file.map_or_else(|| data_dir.join("admin-token"), Path::to_owned);
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
+    let jobs = Jobs::start(Arc::clone(&store), &app.registry, blobs, settings);
     let router = Arc::new(Router::new(app, routes::table())?);
     let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
     directory.announce(&bound)?;

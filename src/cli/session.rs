@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::complain;
 use super::connection::{Connection, ServerFlags};
 use super::failure::Failure;
@@ -93,6 +93,19 @@ impl Session {
         }
         if found.has_more && !self.is_json {
             complain(&format!("there are more {what} than the {} shown; --all shows all of them", found.items.len()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Tells what one change led to: the server's JSON, or in words.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(super) fn tell(&self, answer: &Answer, words: impl FnOnce(&serde_json::Value) -> String) -> Result<ExitCode, Failure> {
+        if self.is_json {
+            self.screen.print_json(&answer.text)?;
+        } else {
+            self.screen.print(&words(&answer.json))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -159,6 +159,8 @@ pub struct Candidate {
     pub waived_rules: Vec<String>,
     /// Rules that deny and are waived, as [`waiver_of`] files them.
     pub waived_denials: Vec<String>,
+    /// When the first of these waivers ends.
+    pub waivers_end_at: Option<Time>,
     /// An external scanner's verdict; it can only tighten.
     pub hint: Option<Decision>,
     /// Who published it: the subject here, or whom the upstream names.
@@ -182,6 +184,8 @@ pub struct Knowledge {
     pub scans: Vec<ScanFinding>,
     /// What the server itself orders, whatever the policies say: reserved names, freezes, the canary.
     pub orders: Vec<Reason>,
+    /// The digest of what people and scanners say of it, by which the store knows a verdict that was made before they said more.
+    pub exceptions: Option<Digest>,
 }
 
 /// The newest version of a package that was visible before the one in question.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::access::{Roles, Scope};
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
+use super::download::FetchedBy;
+use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
 use super::name::{RepoKey, Subject};
@@ -165,6 +167,8 @@ pub enum Event {
         quarantine_id: QuarantineId,
         version: Named,
         reasons: Vec<Reason>,
+        /// Of one that was visible: who has it.
+        fetched_by: Option<FetchedBy>,
     },
     HoldVoted {
         quarantine_id: QuarantineId,
@@ -202,6 +206,7 @@ pub enum Event {
         job_id: JobId,
     },
     Webhook(WebhookEvent),
+    Exception(ExceptionEvent),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -312,8 +317,9 @@ impl Event {
                 on_version("policy.timeout", version, json!({"action": action, "timeoutMs": timeout_ms}))
             }
             Event::PolicyFailed { version, action } => on_version("policy.error", version, json!({"action": action})),
-            Event::HoldCreated { quarantine_id, version, reasons } => {
-                on_version("quarantine.created", version, json!({"quarantineId": quarantine_id, "reasons": reasons}))
+            Event::HoldCreated { quarantine_id, version, reasons, fetched_by } => {
+                let details = json!({"quarantineId": quarantine_id, "reasons": reasons, "fetchedBy": fetched_by});
+                on_version("quarantine.created", version, details)
             }
             Event::HoldVoted { quarantine_id, version, ballot, comment } => {
                 on_version("quarantine.voted", version, json!({"quarantineId": quarantine_id, "vote": ballot, "comment": comment}))
@@ -336,6 +342,7 @@ impl Event {
             Event::JobRetried { job_id } => entry("job.retried", "job", job_id, json!({})),
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
             Event::Webhook(event) => event.audit(),
+            Event::Exception(event) => event.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }
@@ -348,7 +355,8 @@ impl Event {
     pub fn touches_queue(&self) -> bool {
         matches!(
             self,
-            Event::JobRetried { .. }
+            Event::PolicyEvaluated { .. }
+                | Event::JobRetried { .. }
                 | Event::JobsRetried { .. }
                 | Event::OutboxEventRetried { .. }
                 | Event::SearchRebuildRequested

@@ -61,13 +61,16 @@ ids! {
     DeliveryId "webhook delivery";
     EvaluationId "policy evaluation";
     EventId "outbox event";
+    FreezeId "freeze";
     JobId "job";
     LeaseToken "lease";
     QuarantineId "quarantine item";
     RequestId "request";
+    ReservationId "reservation";
     TokenId "token";
     UploadId "upload";
     VersionId "version";
+    WaiverId "waiver";
     WebhookId "webhook";
 }
 

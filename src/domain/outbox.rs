@@ -50,7 +50,13 @@ impl Event {
         };
         match self {
             Event::Published { version } => of(OutboxKind::VersionPublished, version, State::Published),
-            Event::HoldCreated { version, .. } => of(OutboxKind::VersionQuarantined, version, State::Quarantined),
+            Event::HoldCreated { version, fetched_by, .. } => {
+                let mut held = of(OutboxKind::VersionQuarantined, version, State::Quarantined);
+                if let (Some(entry), Some(fetched_by)) = (&mut held, fetched_by) {
+                    entry.payload["fetchedBy"] = json!(fetched_by);
+                }
+                held
+            }
             Event::HoldReleased { version, state, .. } => of(OutboxKind::VersionReleased, version, *state),
             Event::HoldRejected { version, .. } => of(OutboxKind::VersionRejected, version, State::Rejected),
             Event::Tombstoned { version, .. } => of(OutboxKind::VersionTombstoned, version, State::Tombstoned),
@@ -97,6 +103,7 @@ impl Event {
             | Event::JobRetried { .. }
             | Event::JobCancelled { .. }
             | Event::Webhook(_)
+            | Event::Exception(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

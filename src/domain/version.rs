@@ -32,6 +32,10 @@ pub struct Version {
     pub created_at: Time,
     /// Who made it; for the two-person rule, the uploader.
     pub created_by: Subject,
+    /// When this registry first saw it: for a copy, when it saw what was copied.
+    pub first_seen_at: Time,
+    /// Who published it: for a copy, who published what was copied.
+    pub published_by: Subject,
     /// When it last became visible here.
     pub published_at: Option<Time>,
     /// The digest over files and manifest; fixed once sealed.

@@ -9,13 +9,13 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use super::access::{Acting, Actor, Admin, Operator, Permit};
 use super::digest;
 use super::event::AuditEntry;
 use super::id::{DeliveryId, EventId, WebhookId};
 use super::lifecycle::text_enum;
 use super::name::RepoKey;
 use super::outbox::OutboxKind;
+pub use super::owner::Owner as WebhookOwner;
 use super::time::Time;
 use crate::error::{Error, Result};
 
@@ -25,9 +25,10 @@ const URL_LIMIT_BYTES: usize = 2048;
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=256;
 /// The event of a test call; no outbox event has it.
 pub const PING: &str = "ping";
-/// Members of an outbox payload that a receiver is told. All of them are coordinates or states; content and words of reviewers
+/// Members of an outbox payload that a receiver is told. All of them are coordinates, states, or who fetched what is held; content and words of reviewers
 /// are never among them.
-const TOLD: &[&str] = &["repoKey", "versionId", "purl", "state", "visible", "revision", "advisoryDigest", "recordCount", "changedCount"];
+const TOLD: &[&str] =
+    &["repoKey", "versionId", "purl", "state", "visible", "revision", "fetchedBy", "advisoryDigest", "recordCount", "changedCount"];
 
 text_enum! {
     /// How a delivery ended, when it was not given up.
@@ -52,47 +53,6 @@ text_enum! {
         Dead "dead",
         /// Its job was called off by a person.
         Cancelled "cancelled",
-    }
-}
-
-/// Who may manage a webhook: whoever administers its repo, or who runs the instance. Made of the proof of that.
-#[derive(Clone)]
-pub enum WebhookOwner {
-    /// Of one repo; its webhooks hear of that repo alone.
-    Repo(Permit<Admin>),
-    /// Of the instance; its webhooks hear of everything.
-    Instance(Operator),
-}
-
-impl WebhookOwner {
-    /// The repo, or `None` for the instance.
-    #[must_use]
-    pub fn repo(&self) -> Option<&RepoKey> {
-        match self {
-            WebhookOwner::Repo(permit) => Some(permit.repo_key()),
-            WebhookOwner::Instance(_) => None,
-        }
-    }
-}
-
-impl From<Permit<Admin>> for WebhookOwner {
-    fn from(permit: Permit<Admin>) -> WebhookOwner {
-        WebhookOwner::Repo(permit)
-    }
-}
-
-impl From<Operator> for WebhookOwner {
-    fn from(operator: Operator) -> WebhookOwner {
-        WebhookOwner::Instance(operator)
-    }
-}
-
-impl Acting for WebhookOwner {
-    fn actor(&self) -> Actor {
-        match self {
-            WebhookOwner::Repo(permit) => permit.actor(),
-            WebhookOwner::Instance(operator) => operator.actor(),
-        }
     }
 }
 

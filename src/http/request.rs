@@ -1,5 +1,6 @@
 //! One request as a handler sees it. Invariant: what comes out of a path or a query is decoded UTF-8 without control characters.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,6 +17,10 @@ use super::limits::HttpLimits;
 use crate::domain::access::Caller;
 use crate::domain::id::RequestId;
 use crate::error::{Error, Result};
+
+/// The address a connection comes from, put into each of its requests by the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
 
 /// The head of a request: method, address, headers, and what the route's pattern found in the path.
 #[derive(Debug)]
@@ -61,6 +66,12 @@ impl Head {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// The address that the connection comes from; `None` for a request made in this process.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<IpAddr> {
+        self.parts.extensions.get::<PeerAddress>().map(|PeerAddress(address)| address.to_canonical())
     }
 
     /// The first header of this name, if it is there and visible ASCII.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Socket, Unread, WatchedBody};
+use super::request::PeerAddress;
 use super::router::{Application, Router};
 
 /// How long accepting pauses when the machine gives no more sockets.
@@ -143,10 +144,14 @@ async fn serve<A: Application>(shared: Arc<Shared<A>>, stream: TcpStream, slot: 
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "the socket does not take TCP_NODELAY");
     }
+    let peer = stream.peer_addr().ok().map(|peer| PeerAddress(peer.ip()));
     let unread = Unread::default();
     let socket = TokioIo::new(Socket::new(stream, limits, unread.clone()));
     let router = Arc::clone(&shared.router);
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (router, unread) = (Arc::clone(&router), unread.clone());
         // A client that asked first and is refused sends no body, so hyper closes whatever the rest of it is.
         let asks_first = request.headers().contains_key(header::EXPECT);

@@ -1,4 +1,4 @@
-//! What is done by time and not by queue: notes, stamps, expired uploads, stray files. Invariant: each loop sleeps until there is
+//! What is done by time and not by queue: notes, stamps, downloads, expired uploads, stray files. Invariant: each loop sleeps until there is
 //! something to write, or for an hour; readers are never made to wait, and an orderly end writes everything.
 
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use crate::store::Store;
 const NOTES_PAUSE: Duration = Duration::from_secs(1);
 /// Stamps are gathered for so long: a token that is used all the time is written twice a minute.
 const STAMPS_PAUSE: Duration = Duration::from_secs(30);
+/// Downloads are gathered for so long.
+const DOWNLOADS_PAUSE: Duration = Duration::from_secs(5);
 /// After a failed flush.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// Between looks for expired uploads.
@@ -42,6 +44,16 @@ pub(super) async fn keep_stamps(store: Arc<Store>, stop: CancellationToken) {
     }
 }
 
+/// Writes who fetched what, some seconds later.
+pub(super) async fn keep_downloads(store: Arc<Store>, per_version: u32, stop: CancellationToken) {
+    while wait(store.fetched(), &stop).await && wait(tokio::time::sleep(DOWNLOADS_PAUSE), &stop).await {
+        if let Err(error) = store.flush_downloads(per_version).await {
+            tracing::warn!(?error, "who fetched which version cannot be written now; it is kept");
+            wait(tokio::time::sleep(FAILURE_PAUSE), &stop).await;
+        }
+    }
+}
+
 /// Sweeps the staging directory once, and ends expired uploads at once and every hour.
 pub(super) async fn keep_uploads(store: Arc<Store>, blobs: Blobs, stop: CancellationToken) {
     if let Err(error) = sweep_staging(&store, &blobs).await {
@@ -60,9 +72,12 @@ pub(super) async fn keep_uploads(store: Arc<Store>, blobs: Blobs, stop: Cancella
 }
 
 /// Writes everything that readers left behind: the last step of an orderly end.
-pub(super) async fn flush(store: &Store) {
+pub(super) async fn flush(store: &Store, downloads_per_version: u32) {
     if let Err(error) = store.flush_notes().await {
         tracing::error!(?error, "failed logins and blocked reads could not be written before the end");
+    }
+    if let Err(error) = store.flush_downloads(downloads_per_version).await {
+        tracing::error!(?error, "who fetched which version could not be written before the end");
     }
     if let Err(error) = store.flush_token_use().await {
         tracing::error!(?error, "the last use of tokens could not be written before the end");

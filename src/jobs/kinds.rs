@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::webhook::{self, Sender};
-use super::{index_version, prune};
+use super::{index_version, prune, reevaluate, sweep};
+use crate::registry::Registry;
 use crate::store::{JobKind, LeasedJob, Outcome, Store};
 
 /// What the work of jobs may use.
@@ -14,6 +15,12 @@ use crate::store::{JobKind, LeasedJob, Outcome, Store};
 pub(super) struct Tools {
     /// The catalogue, its index and its queue.
     pub(super) store: Arc<Store>,
+    /// The gate, which judges again.
+    pub(super) registry: Arc<Registry>,
+    /// Versions judged again in one second by one sweep, at most.
+    pub(super) reevaluations_per_second: u32,
+    /// How long a claim lasts, in milliseconds.
+    pub(super) lease_ms: i64,
     /// Requests to webhooks.
     pub(super) sender: Arc<Sender>,
     /// How long finished work is kept.
@@ -29,6 +36,10 @@ pub(super) struct Keep {
     pub(super) finished_ms: i64,
     /// What webhooks were sent, in milliseconds.
     pub(super) deliveries_ms: i64,
+    /// Who fetched a version, in milliseconds since the last time.
+    pub(super) downloads_ms: i64,
+    /// Fetchers of one version.
+    pub(super) downloads_per_version: u32,
 }
 
 /// Jobs of one lane never wait for those of another.
@@ -36,19 +47,25 @@ pub(super) struct Keep {
 pub(super) enum Lane {
     /// Work on this machine's own disk.
     Disk,
+    /// Versions whose time has come.
+    Gate,
+    /// Walks through many versions, which nobody waits for.
+    Sweeps,
     /// Work that waits for other machines.
     Network,
 }
 
 impl Lane {
     /// Every lane.
-    pub(super) const ALL: [Lane; 2] = [Lane::Disk, Lane::Network];
+    pub(super) const ALL: [Lane; 4] = [Lane::Disk, Lane::Gate, Lane::Sweeps, Lane::Network];
 }
 
 /// What the jobs of a kind wait for.
 pub(super) fn lane(kind: JobKind) -> Lane {
     match kind {
         JobKind::SearchIndex | JobKind::Prune => Lane::Disk,
+        JobKind::Reevaluate => Lane::Gate,
+        JobKind::Sweep => Lane::Sweeps,
         JobKind::Webhook => Lane::Network,
     }
 }
@@ -57,7 +74,7 @@ pub(super) fn lane(kind: JobKind) -> Lane {
 pub(super) fn may_run(kind: JobKind, tools: &Tools) -> bool {
     match kind {
         JobKind::SearchIndex => !tools.store.search_index().is_paused(),
-        JobKind::Webhook | JobKind::Prune => true,
+        JobKind::Webhook | JobKind::Prune | JobKind::Reevaluate | JobKind::Sweep => true,
     }
 }
 
@@ -67,5 +84,7 @@ pub(super) async fn run(kind: JobKind, tools: &Tools, jobs: &[LeasedJob]) -> Vec
         JobKind::SearchIndex => index_version::run(&tools.store, jobs).await,
         JobKind::Webhook => webhook::run(tools, jobs).await,
         JobKind::Prune => prune::run(tools, jobs).await,
+        JobKind::Reevaluate => reevaluate::run(tools, jobs).await,
+        JobKind::Sweep => sweep::run(tools, jobs).await,
     }
 }

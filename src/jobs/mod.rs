@@ -14,7 +14,9 @@ mod index_version;
 mod kinds;
 mod prune;
 mod rebuild;
+mod reevaluate;
 mod relay;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blobs::Blobs;
 use crate::config::{Config, Webhooks};
 use crate::error::Result;
+use crate::registry::Registry;
 use crate::store::{QueueLimits, Store};
 use kinds::{Keep, Lane, Tools};
 use webhook::Sender;
@@ -47,6 +50,12 @@ pub struct JobSettings {
     pub webhooks: Webhooks,
     /// How long delivered events and finished jobs are kept, in milliseconds.
     pub keep_finished_ms: i64,
+    /// Fetchers kept for one version.
+    pub downloads_per_version: u32,
+    /// How long a fetcher is kept, in milliseconds.
+    pub keep_downloads_ms: i64,
+    /// Versions that one sweep judges again in a second, at most.
+    pub reevaluations_per_second: u32,
 }
 
 impl JobSettings {
@@ -61,18 +70,39 @@ impl JobSettings {
             backoff_ms: i64::from(jobs.backoff_seconds) * 1000,
         };
         let keep_finished_ms = i64::from(jobs.keep_finished_days) * DAY_MS;
-        JobSettings { workers: jobs.workers, limits, webhooks: config.webhooks, keep_finished_ms }
+        JobSettings {
+            workers: jobs.workers,
+            limits,
+            webhooks: config.webhooks,
+            keep_finished_ms,
+            downloads_per_version: config.downloads.per_version,
+            keep_downloads_ms: i64::from(config.downloads.keep_days) * DAY_MS,
+            reevaluations_per_second: jobs.reevaluations_per_second,
+        }
     }
 
     /// A worker of `store`, until `stop` is cancelled.
-    fn worker(&self, store: &Arc<Store>, stop: CancellationToken) -> Worker {
-        Worker::new(self.tools(store, stop), self.limits)
+    fn worker(&self, store: &Arc<Store>, registry: &Arc<Registry>, stop: CancellationToken) -> Worker {
+        Worker::new(self.tools(store, registry, stop), self.limits)
     }
 
-    fn tools(&self, store: &Arc<Store>, stop: CancellationToken) -> Tools {
+    fn tools(&self, store: &Arc<Store>, registry: &Arc<Registry>, stop: CancellationToken) -> Tools {
         let sender = Arc::new(Sender::new(self.webhooks, self.limits.lease_ms));
-        let keep = Keep { finished_ms: self.keep_finished_ms, deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS };
-        Tools { store: Arc::clone(store), sender, keep, stop }
+        let keep = Keep {
+            finished_ms: self.keep_finished_ms,
+            deliveries_ms: i64::from(self.webhooks.keep_days) * DAY_MS,
+            downloads_ms: self.keep_downloads_ms,
+            downloads_per_version: self.downloads_per_version,
+        };
+        Tools {
+            store: Arc::clone(store),
+            registry: Arc::clone(registry),
+            reevaluations_per_second: self.reevaluations_per_second,
+            lease_ms: self.limits.lease_ms,
+            sender,
+            keep,
+            stop,
+        }
     }
 }
 
@@ -84,6 +114,9 @@ impl Default for JobSettings {
             limits: QueueLimits { batch: 100, lease_ms: 300_000, max_attempts: 5, backoff_ms: 30_000 },
             webhooks: Webhooks::default(),
             keep_finished_ms: 30 * DAY_MS,
+            downloads_per_version: 1_000,
+            keep_downloads_ms: 90 * DAY_MS,
+            reevaluations_per_second: 500,
         }
     }
 }
@@ -94,14 +127,15 @@ pub struct Jobs {
     housekeeping: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     store: Arc<Store>,
+    downloads_per_version: u32,
 }
 
 impl Jobs {
     /// Starts the relay, the workers and the housekeeping on the present runtime.
     #[must_use]
-    pub fn start(store: Arc<Store>, blobs: Blobs, settings: JobSettings) -> Jobs {
+    pub fn start(store: Arc<Store>, registry: &Arc<Registry>, blobs: Blobs, settings: JobSettings) -> Jobs {
         let stop = CancellationToken::new();
-        let worker = settings.worker(&store, stop.clone());
+        let worker = settings.worker(&store, registry, stop.clone());
         // From here on, and not from when the task gets its turn, somebody is there to be asked.
         let questions = store.pulse().listen();
         let dispatcher = tokio::spawn(dispatcher::run(worker, settings.workers, questions, stop.clone()));
@@ -110,9 +144,10 @@ impl Jobs {
             tokio::spawn(prune::ensure(Arc::clone(&store), settings.limits.max_attempts, stop.clone())),
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
+            tokio::spawn(housekeeping::keep_downloads(Arc::clone(&store), settings.downloads_per_version, stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
         ];
-        Jobs { dispatcher, housekeeping, stop, store }
+        Jobs { dispatcher, housekeeping, stop, store, downloads_per_version: settings.downloads_per_version }
     }
 
     /// Ends everything in order: batches that were begun are finished, what was noted is written. Call it after the last
@@ -124,7 +159,7 @@ impl Jobs {
                 tracing::error!(%cause, "a background task ended badly");
             }
         }
-        housekeeping::flush(&self.store).await;
+        housekeeping::flush(&self.store, self.downloads_per_version).await;
     }
 }
 
@@ -132,8 +167,8 @@ impl Jobs {
 ///
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
-pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = settings.worker(store, CancellationToken::new());
+pub async fn drain_once(store: &Arc<Store>, registry: &Arc<Registry>, settings: &JobSettings) -> Result<()> {
+    let worker = settings.worker(store, registry, CancellationToken::new());
     relay::drain(store, worker.limits()).await?;
     let batch = worker.claim(&Lane::ALL).await?;
     worker.run(batch).await
@@ -144,8 +179,8 @@ pub async fn drain_once(store: &Arc<Store>, settings: &JobSettings) -> Result<()
 ///
 /// # Errors
 /// What the store returns; a failure of a job is written into its row and is no error here.
-pub async fn run_until_quiet(store: &Arc<Store>, settings: &JobSettings) -> Result<()> {
-    let worker = settings.worker(store, CancellationToken::new());
+pub async fn run_until_quiet(store: &Arc<Store>, registry: &Arc<Registry>, settings: &JobSettings) -> Result<()> {
+    let worker = settings.worker(store, registry, CancellationToken::new());
     loop {
         while rebuild::step_or_log(store).await == rebuild::Progress::Made {}
         relay::drain(store, worker.limits()).await?;

@@ -54,11 +54,13 @@ pub(super) async fn run(tools: &Tools, jobs: &[LeasedJob]) -> Vec<Outcome> {
 async fn round(tools: &Tools) -> Result<Time> {
     let store = &tools.store;
     let now = store.clock().now();
+    let finished_until = now.plus_ms(-tools.keep.finished_ms);
     prune_deliveries(store, now.plus_ms(-tools.keep.deliveries_ms)).await?;
-    let until = now.plus_ms(-tools.keep.finished_ms);
+    store.bookkeep(move |books| books.prune_sweeps(finished_until, PIECE)).await?;
+    prune_downloads(store, now.plus_ms(-tools.keep.downloads_ms)).await?;
     let mut total = 0;
     for _ in 0..PIECES {
-        let removed = store.bookkeep(move |books| books.prune_finished(until, PIECE)).await?;
+        let removed = store.bookkeep(move |books| books.prune_finished(finished_until, PIECE)).await?;
         total += removed;
         if removed < PIECE {
             if total > 0 {
@@ -85,6 +87,16 @@ async fn prune_deliveries(store: &Arc<Store>, before: Time) -> Result<()> {
     }
     if total > 0 {
         tracing::info!(rows = total, "old deliveries of webhooks were removed");
+    }
+    Ok(())
+}
+
+/// Forgets who fetched a version so long ago; what is left after some pieces is the next round's.
+async fn prune_downloads(store: &Arc<Store>, before: Time) -> Result<()> {
+    for _ in 0..PIECES {
+        if store.bookkeep(move |books| books.prune_downloads(before, PIECE)).await? < PIECE {
+            break;
+        }
     }
     Ok(())
 }

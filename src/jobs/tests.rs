@@ -19,12 +19,14 @@ use crate::domain::name::{PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
 use crate::domain::repo::{Repo, RepoKind, RepoSettings};
 use crate::policy::{CedarEngine, Engine as _};
+use crate::registry::{Gate, GateLimits, InspectionLimits, Inspector};
 use crate::store::{Admission, Done, JobFilter, JobRow, Note, OutboxFilter, OutboxRow, Question, SearchPage, SearchQuery, StoreOptions};
 
 pub(super) struct World {
     pub(super) directory: tempfile::TempDir,
     pub(super) clock: Arc<FixedClock>,
     pub(super) store: Arc<Store>,
+    pub(super) registry: Arc<Registry>,
     pub(super) blobs: Blobs,
     pub(super) operator: Operator,
     pub(super) permit: Permit<Write>,
@@ -39,6 +41,13 @@ fn engine() -> &'static CedarEngine {
 fn open(directory: &std::path::Path, clock: &Arc<FixedClock>) -> Arc<Store> {
     let clock: Arc<dyn crate::clock::Clock> = Arc::<FixedClock>::clone(clock);
     Arc::new(Store::open(&StoreOptions::at(directory), clock).unwrap())
+}
+
+fn registry_of(store: &Arc<Store>, blobs: &Blobs) -> Arc<Registry> {
+    let limits = GateLimits { budget_ms: 30_000, concurrent: 2, concurrent_per_repo: 2 };
+    let gate = Gate::new(Arc::new(CedarEngine::new().unwrap()), limits, Arc::clone(store.metrics()));
+    let inspector = Inspector::new(InspectionLimits { timeout_ms: 30_000, concurrent: 2 });
+    Arc::new(Registry::new(Arc::clone(store), blobs.clone(), gate, inspector, DAY_MS))
 }
 
 impl World {
@@ -57,15 +66,18 @@ impl World {
         let repo: Repo = store.write(&operator, create).await.unwrap();
         let permit = caller.permit(&Arc::new(repo)).unwrap();
         let blobs = Blobs::open_dir(directory.path()).unwrap();
-        World { directory, clock, store, blobs, operator, permit, settings: JobSettings::default() }
+        let registry = registry_of(&store, &blobs);
+        World { directory, clock, store, registry, blobs, operator, permit, settings: JobSettings::default() }
     }
 
     /// Ends the process and starts another on the same directory.
     pub(super) fn restart(self) -> World {
-        let World { directory, clock, store, blobs, operator, permit, settings } = self;
+        let World { directory, clock, store, registry, blobs, operator, permit, settings } = self;
+        drop(registry);
         drop(Arc::into_inner(store).expect("somebody holds the store"));
         let store = open(directory.path(), &clock);
-        World { directory, clock, store, blobs, operator, permit, settings }
+        let registry = registry_of(&store, &blobs);
+        World { directory, clock, store, registry, blobs, operator, permit, settings }
     }
 
     /// A second connection, for what no client can do.
@@ -106,7 +118,7 @@ impl World {
             asked_at: self.clock.now(),
             hint: None,
         };
-        let verdict = engine().evaluate(&[], &dossier.into_candidate(question)).unwrap();
+        let verdict = engine().evaluate(&[], &dossier.into_candidate(question).unwrap()).unwrap();
         let permit = self.permit.clone();
         let admission = self.store.write(&self.permit, move |tx| tx.admit(&permit, &verdict)).await.unwrap();
         assert!(matches!(admission, Admission::Published { .. }), "{admission:?}");
@@ -142,7 +154,7 @@ impl World {
     }
 
     pub(super) async fn quiet(&self) {
-        run_until_quiet(&self.store, &self.settings).await.unwrap();
+        run_until_quiet(&self.store, &self.registry, &self.settings).await.unwrap();
     }
 
     pub(super) fn jobs(&self) -> Vec<JobRow> {
@@ -248,7 +260,7 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     world.raw().execute(insert, params![token.to_string()]).unwrap();
     // The first index is there, so that filling it does not ask for the version once more.
     world.quiet().await;
-    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
+    let jobs = Jobs::start(Arc::clone(&world.store), &world.registry, world.blobs.clone(), world.settings);
     let id = world.publish("demo", "1.0").await;
     let mut wakes = world.store.queue_wakes();
     while world.jobs().iter().all(|job| job.state.as_str() != "completed") {
@@ -263,7 +275,7 @@ async fn an_orderly_end_finishes_the_batch_and_writes_what_was_noted() {
     let failed: i64 = world.raw().query_row("SELECT count(*) FROM audit WHERE action = 'auth.failed'", [], |row| row.get(0)).unwrap();
     assert_eq!(failed, 1);
     assert_eq!(world.store.find_token(&token).unwrap().unwrap().last_used_at, Some(world.clock.now()));
-    assert_eq!(Arc::strong_count(&world.store), 1, "a task outlived the end");
+    assert_eq!(Arc::strong_count(&world.registry), 1, "a task outlived the end");
 }
 
 #[tokio::test]
@@ -272,7 +284,7 @@ async fn drain_once_relays_and_works_a_single_batch() {
     world.settings.limits.batch = 1;
     let first = world.publish("one", "1.0").await;
     let second = world.publish("two", "1.0").await;
-    drain_once(&world.store, &world.settings).await.unwrap();
+    drain_once(&world.store, &world.registry, &world.settings).await.unwrap();
     assert_eq!(world.job(&first).0, "completed");
     assert_eq!(world.job(&second).0, "pending");
 }

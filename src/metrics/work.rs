@@ -60,6 +60,7 @@ struct ByMode {
 #[derive(Debug)]
 pub struct Gate {
     decisions: Family<Decided, Counter>,
+    reevaluations: Family<ByOutcome, Counter>,
     duration: Histogram,
     canaries_refused: Counter,
     canary_refused_at: Seconds,
@@ -69,6 +70,7 @@ impl Gate {
     pub(super) fn register(registry: &mut Registry) -> Gate {
         let group = Gate {
             decisions: Family::default(),
+            reevaluations: Family::default(),
             duration: quick(),
             canaries_refused: Counter::default(),
             canary_refused_at: Seconds::default(),
@@ -80,6 +82,10 @@ impl Gate {
                 drop(group.decisions.get_or_create(&Decided { action: action.as_str(), decision }));
             }
         }
+        for outcome in ["unchanged", "recorded", "released", "held", "failed"] {
+            drop(group.reevaluations.get_or_create(&ByOutcome { outcome }));
+        }
+        registry.register("gate_reevaluations", "Versions judged again, by what became of them", group.reevaluations.clone());
         registry.register("gate_decisions", "What the policy gate decided, or that it failed closed", group.decisions.clone());
         registry.register_with_unit(
             "gate_evaluation_duration",
@@ -95,6 +101,11 @@ impl Gate {
             group.canary_refused_at.clone(),
         );
         group
+    }
+
+    /// A version was judged again: `unchanged`, `recorded`, `released`, `held` or `failed`.
+    pub fn reevaluated(&self, outcome: &'static str) {
+        self.reevaluations.get_or_create(&ByOutcome { outcome }).inc();
     }
 
     /// The gate has refused the canary at this moment, in seconds since 1970.

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
+use serde_json::Value;
 
 use super::fault::{FAULT_LIMIT, Found, refusal};
+use super::mentions::Mentions;
 use super::rule::{self, Rule};
 use super::scan::{self, Statement};
 use super::totality;
@@ -27,8 +29,12 @@ pub struct Document {
     text: String,
     digest: Digest,
     rules: Vec<Rule>,
+    /// What each rule asks about, in the order of the rules.
+    mentions: Vec<Mentions>,
     by_id: HashMap<String, usize>,
     set: PolicySet,
+    /// The rules whose answer can change while nothing but time does.
+    timed: PolicySet,
     depth: usize,
 }
 
@@ -57,8 +63,25 @@ impl Document {
         self.by_id.get(id).and_then(|index| self.rules.get(*index))
     }
 
+    /// What the rule with this id asks about.
+    #[must_use]
+    pub fn mentions(&self, id: &str) -> Option<&Mentions> {
+        self.by_id.get(id).and_then(|index| self.mentions.get(*index))
+    }
+
+    /// What each rule asks about, in the order of the rules.
+    #[must_use]
+    pub fn all_mentions(&self) -> &[Mentions] {
+        &self.mentions
+    }
+
     pub(super) fn set(&self) -> &PolicySet {
         &self.set
+    }
+
+    /// The rules whose answer can change while nothing but time does.
+    pub(super) fn timed(&self) -> &PolicySet {
+        &self.timed
     }
 
     /// How deep its deepest rule nests.
@@ -87,8 +110,10 @@ fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validato
         depth,
         faults: scan::misleading_characters(text),
         rules: Vec::new(),
+        mentions: Vec::new(),
         by_id: HashMap::new(),
         set: PolicySet::new(),
+        timed: PolicySet::new(),
         offsets: HashMap::new(),
     };
     if let Some(extra) = statements.get(RULE_LIMIT) {
@@ -112,8 +137,10 @@ struct Reading<'a> {
     depth: usize,
     faults: Vec<Found>,
     rules: Vec<Rule>,
+    mentions: Vec<Mentions>,
     by_id: HashMap<String, usize>,
     set: PolicySet,
+    timed: PolicySet,
     /// Where each policy of the set begins; the engine counts from there.
     offsets: HashMap<PolicyId, usize>,
 }
@@ -142,23 +169,34 @@ impl Reading<'_> {
             let fault = Found::at(statement.effect, "a stored policy cannot permit; everything is permitted that no rule forbids");
             self.faults.push(fault.helped("write the exception into the rule that forbids: forbid (…) when { … } unless { … };"));
         }
-        self.refuse_what_can_fail(&policy, statement);
+        let json = self.readable(&policy, statement);
         let rule = rule::read(statement, policy.annotations(), &mut self.faults).filter(|rule| self.is_new(rule, statement));
         let id = rule.as_ref().map_or(provisional, |rule| PolicyId::new(&rule.id));
+        let policy = policy.new_id(id.clone());
         if let Some(rule) = rule {
             self.by_id.insert(rule.id.clone(), self.rules.len());
             self.rules.push(rule);
+            let mentions = Mentions::of(&json);
+            if mentions.depends_on_time() {
+                add(&mut self.timed, policy.clone(), &mut self.faults);
+            }
+            self.mentions.push(mentions);
         }
-        self.offsets.insert(id.clone(), statement.start);
-        self.add(policy.new_id(id));
+        self.offsets.insert(id, statement.start);
+        add(&mut self.set, policy, &mut self.faults);
     }
 
-    fn refuse_what_can_fail(&mut self, policy: &Policy, statement: &Statement) {
-        let refused = match policy.to_json() {
-            Ok(json) => totality::faults(&json),
-            Err(error) => vec![("this rule cannot be read again".to_owned(), error.to_string())],
+    /// The rule in the engine's JSON form; what in it can fail is refused.
+    fn readable(&mut self, policy: &Policy, statement: &Statement) -> Value {
+        let (json, refused) = match policy.to_json() {
+            Ok(json) => {
+                let refused = totality::faults(&json);
+                (json, refused)
+            }
+            Err(error) => (Value::Null, vec![("this rule cannot be read again".to_owned(), error.to_string())]),
         };
         self.faults.extend(refused.into_iter().map(|(fault, help)| Found::at(statement.effect, fault).helped(help)));
+        json
     }
 
     fn is_new(&mut self, rule: &Rule, statement: &Statement) -> bool {
@@ -167,12 +205,6 @@ impl Reading<'_> {
         let fault = Found::at(at, format!("the id {} is used twice", rule.id));
         self.faults.push(fault.helped(format!("its first use is in line {}; give this rule another id", first.line)));
         false
-    }
-
-    fn add(&mut self, policy: Policy) {
-        if let Err(error) = self.set.add(policy) {
-            self.faults.push(Found::at(0, error.to_string()));
-        }
     }
 
     fn validate(&mut self, validator: &Validator) {
@@ -215,15 +247,20 @@ impl Reading<'_> {
 
     fn finish(mut self) -> Result<Document> {
         match Policy::parse(Some(PolicyId::new(PERMIT_ID)), PERMIT) {
-            Ok(permit) => self.add(permit),
+            Ok(permit) => add(&mut self.set, permit, &mut self.faults),
             Err(error) => return Err(Error::internal("parsing the built-in permit", error.to_string())),
         }
-        if self.faults.is_empty() {
-            let digest = Digest::of(self.text.as_bytes());
-            Ok(Document { text: self.text.to_owned(), digest, rules: self.rules, by_id: self.by_id, set: self.set, depth: self.depth })
-        } else {
-            Err(refusal(self.text, self.faults))
+        let Reading { text, depth, faults, rules, mentions, by_id, set, timed, offsets: _ } = self;
+        if !faults.is_empty() {
+            return Err(refusal(text, faults));
         }
+        Ok(Document { digest: Digest::of(text.as_bytes()), text: text.to_owned(), rules, mentions, by_id, set, timed, depth })
+    }
+}
+
+fn add(set: &mut PolicySet, policy: Policy, faults: &mut Vec<Found>) {
+    if let Err(error) = set.add(policy) {
+        faults.push(Found::at(0, error.to_string()));
     }
 }
 

@@ -7,7 +7,9 @@ use cedar_policy::{Schema, Validator};
 
 use super::context::Names;
 use super::document::{self, Document};
+use super::due::Outlook;
 use super::evaluate::{decide, failure};
+use super::facts::Clocks;
 use super::input::Input;
 use super::scan;
 use super::schema::SCHEMA;
@@ -32,6 +34,9 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// `policy_error` with `failClosed: true` when any rule could not be evaluated.
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict>;
+
+    /// Adds to a verdict when it will be another one by itself. A verdict that is only shown needs none of that.
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict;
 
     /// Evaluates a stored input ([`Verdict::input`]) again.
     ///
@@ -90,6 +95,26 @@ impl Engine for CedarEngine {
         })
     }
 
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        let waivers_count = !verdict.waived().is_empty()
+            || policies.iter().flat_map(|(_, document)| document.all_mentions()).any(|mentions| mentions.has("context.waivers"));
+        let waiver_ends = candidate.waivers_end_at.filter(|end| waivers_count && *end > candidate.asked_at);
+        let is_timed = policies.iter().any(|(_, document)| !document.timed().is_empty());
+        if !is_timed {
+            return verdict.changing(waiver_ends);
+        }
+        let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
+        let outlook = Outlook {
+            names: &self.names,
+            policies,
+            input: Input::of(candidate),
+            clocks: Clocks::of(candidate),
+            asked_at: candidate.asked_at,
+        };
+        let other_rules = scan::with_stack_for(depth, || outlook.next_change());
+        verdict.changing(other_rules.into_iter().chain(waiver_ends).min())
+    }
+
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
         with_stack(policies, || {
             let input = Input::read(input).map_err(|cause| failure("the stored input, which cannot be read", cause))?;
@@ -109,6 +134,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
         (**self).evaluate(policies, candidate)
+    }
+
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        (**self).foresee(policies, candidate, verdict)
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {

@@ -299,6 +299,10 @@ impl Engine for Refusing {
         }
     }
 
+    fn foresee(&self, _policies: &[PolicyInForce], _candidate: &Candidate, verdict: Verdict) -> Verdict {
+        verdict
+    }
+
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> crate::error::Result<super::Outcome> {
         self.0.replay(input, policies)
     }

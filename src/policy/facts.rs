@@ -14,6 +14,7 @@ use super::totality::LONG_LIMIT;
 use crate::domain::candidate::Candidate;
 use crate::domain::digest::Digest;
 use crate::domain::name::Coordinates;
+use crate::domain::time::Time;
 use crate::domain::version::File;
 
 /// How many different file digests a rule can see; past it `files.digestsComplete` is false.
@@ -102,7 +103,31 @@ pub(super) struct FileFacts {
     pub digests_complete: bool,
 }
 
+/// The moments that ages count from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clocks {
+    /// The publication.
+    pub published_at: Time,
+    /// The first sight of this registry.
+    pub first_seen_at: Time,
+}
+
+impl Clocks {
+    pub(super) fn of(candidate: &Candidate) -> Clocks {
+        let first_seen_at = candidate.first_seen_at;
+        Clocks { published_at: candidate.published_upstream_at.unwrap_or(first_seen_at), first_seen_at }
+    }
+}
+
 impl Facts {
+    /// Sets the ages to those at `moment`: all that changes of the facts while nothing but time does.
+    pub(super) fn set_ages(&mut self, moment: Time, clocks: &Clocks) {
+        self.age_seconds = moment.seconds_since(clocks.published_at);
+        self.age_days = self.age_seconds / SECONDS_PER_DAY;
+        self.first_seen_age_seconds = moment.seconds_since(clocks.first_seen_at);
+        self.first_seen_age_days = self.first_seen_age_seconds / SECONDS_PER_DAY;
+    }
+
     /// Gathers the facts of one candidate at the moment it is asked about.
     pub(super) fn of(candidate: &Candidate) -> Facts {
         let package_type = candidate.coordinates.package().package_type();
@@ -114,7 +139,7 @@ impl Facts {
         let requires_added = before.as_ref().map(|before| without(&names, before)).unwrap_or_default();
         let requires_removed = before.as_ref().map(|before| without(before, &names)).unwrap_or_default();
         let files = file_facts(&candidate.files);
-        let born = candidate.published_upstream_at.unwrap_or(candidate.first_seen_at);
+        let Clocks { published_at: born, first_seen_at: _ } = Clocks::of(candidate);
         let age_seconds = candidate.asked_at.seconds_since(born);
         let first_seen_age_seconds = candidate.asked_at.seconds_since(candidate.first_seen_at);
         Facts {

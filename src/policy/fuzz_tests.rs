@@ -137,6 +137,7 @@ fn knowledge() -> impl Strategy<Value = Knowledge> {
             },
             scans,
             orders,
+            ..Knowledge::default()
         })
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
+use super::facts::{Clocks, Facts};
 use crate::domain::access::Role;
 use crate::domain::candidate::{Action, Candidate, Decision, Reason};
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
 use crate::domain::name::RepoKey;
 use crate::domain::repo::RepoKind;
+use crate::domain::time::Time;
 
 /// Raised whenever a fact is added, removed or gets another meaning.
 pub(super) const INPUT_VERSION: u32 = 2;
@@ -64,6 +65,12 @@ impl Input {
         }
     }
 
+    /// The same question asked at another moment.
+    pub(super) fn move_to(&mut self, moment: Time, clocks: &Clocks) {
+        self.asked_at = moment.to_string();
+        self.context.set_ages(moment, clocks);
+    }
+
     /// The canonical text: one line of JSON.
     pub(super) fn write(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
@@ -99,7 +106,6 @@ pub(super) mod tests {
     use crate::domain::access::Roles;
     use crate::domain::candidate::Knowledge;
     use crate::domain::name::{Coordinates, PackageName};
-    use crate::domain::time::Time;
     use crate::domain::version::{File, Manifest};
 
     /// A candidate with one file, uploaded by a writer.
@@ -132,6 +138,7 @@ pub(super) mod tests {
             asked_at: Time::from_unix_ms(1_700_000_000_000),
             waived_rules: Vec::new(),
             waived_denials: Vec::new(),
+            waivers_end_at: None,
             hint: None,
             publisher: "builder".to_owned(),
             known: Knowledge::default(),

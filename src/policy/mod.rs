@@ -8,8 +8,10 @@
 //! * an annotation: `rule.rs`; a reason to refuse a text: `document.rs` (meaning) or `scan.rs` (letters and nesting).
 //! * another language: implement `engine::Engine`; nothing outside this room names Cedar.
 
+mod asked;
 mod context;
 mod document;
+mod due;
 mod engine;
 mod evaluate;
 mod facts;
@@ -18,23 +20,28 @@ mod input;
 mod known;
 mod licenses;
 mod manifest;
+mod mentions;
 mod rule;
 mod scan;
 mod schema;
 mod totality;
 mod verdict;
 
+pub use asked::Asked;
 pub use document::{Document, RULE_LIMIT, TEXT_LIMIT_BYTES};
 pub use engine::{CedarEngine, Engine};
 pub use facts::{DIGEST_LIMIT, EXTENSION_LIMIT};
 pub use fault::Fault;
 pub use manifest::REQUIRES_LIMIT;
+pub use mentions::Mentions;
 pub use rule::{Mode, Rule};
 pub use schema::SCHEMA;
 pub use verdict::{Outcome, PolicyInForce, Verdict, digest_of_policies, policy_digest};
 
 #[cfg(test)]
 mod document_tests;
+#[cfg(test)]
+mod due_tests;
 #[cfg(test)]
 mod engine_tests;
 #[cfg(test)]

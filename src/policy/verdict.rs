@@ -42,9 +42,11 @@ pub struct Verdict {
     policy_digest: Digest,
     engine_version: String,
     advisory_digest: Option<Digest>,
+    exceptions_digest: Option<Digest>,
     input: String,
     input_digest: Digest,
     evaluated_at: Time,
+    next_change: Option<Time>,
 }
 
 impl Verdict {
@@ -59,10 +61,17 @@ impl Verdict {
             policy_digest,
             engine_version: engine_version.to_owned(),
             advisory_digest: input.advisories_digest,
+            exceptions_digest: candidate.known.exceptions,
             input_digest: Digest::of(text.as_bytes()),
             input: text,
             evaluated_at: candidate.asked_at,
+            next_change: None,
         }
+    }
+
+    /// The same verdict with the moment at which it will be another.
+    pub(super) fn changing(self, next_change: Option<Time>) -> Verdict {
+        Verdict { next_change, ..self }
     }
 
     /// The decision with all its reasons, as a replay gives it.
@@ -137,6 +146,12 @@ impl Verdict {
         self.advisory_digest
     }
 
+    /// The digest of what people and scanners said of the version when it was judged, as the store gave it.
+    #[must_use]
+    pub fn exceptions_digest(&self) -> Option<Digest> {
+        self.exceptions_digest
+    }
+
     /// Everything the decision depended on: canonical JSON that [`super::Engine::replay`] evaluates again.
     #[must_use]
     pub fn input(&self) -> &str {
@@ -153,6 +168,13 @@ impl Verdict {
     #[must_use]
     pub fn content_digest(&self) -> Digest {
         self.content_digest
+    }
+
+    /// The first moment at which the same question has another outcome though nothing changed but the time, as
+    /// [`super::Engine::foresee`] found it; at the latest then it must be asked again.
+    #[must_use]
+    pub fn next_change(&self) -> Option<Time> {
+        self.next_change
     }
 
     /// The moment the question was asked.

@@ -11,6 +11,7 @@ use crate::blobs::Blobs;
 use crate::blobs::serve::Chunks;
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::{Decision, Reason};
+use crate::domain::download::{FetchedBy, Fetcher};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{QuarantineId, VersionId};
 use crate::domain::name::RelativePath;
@@ -39,6 +40,8 @@ pub struct Reviewed {
     pub release: Held<Release>,
     /// The evaluation that held it; `None` for a hold by hand.
     pub evaluation: Option<Evaluation>,
+    /// Who fetched the version while it was visible.
+    pub fetched_by: FetchedBy,
 }
 
 /// A held file opened for its reviewer.
@@ -81,7 +84,16 @@ impl Review {
         let item = view.item(id)?;
         let release = view.release(&item.version_id)?;
         let evaluation = item.evaluation_id.map(|id| view.evaluation(&id)).transpose()?;
-        Ok(Reviewed { item, release, evaluation })
+        let fetched_by = view.fetched_by(&item.version_id)?;
+        Ok(Reviewed { item, release, evaluation, fetched_by })
+    }
+
+    /// One page of those who fetched a version, latest first.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request` for a cursor of another list.
+    pub fn downloads(&self, permit: &Permit<Promote>, id: &VersionId, limit: usize, cursor: Option<&str>) -> Result<Page<Fetcher>> {
+        self.store.review(permit)?.downloads(id, limit, cursor)
     }
 
     /// Opens a held file for inspection, after writing down who looks.

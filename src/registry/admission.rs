@@ -64,6 +64,7 @@ impl Registry {
     /// `policy_denied`; `policy_timeout` and `policy_error`, fail closed; `conflict` for a draft without files;
     /// `quarantined_version` when it is held already.
     pub async fn publish(&self, permit: &Permit<Write>, id: VersionId, hint: Option<Decision>) -> Result<Admitted> {
+        self.check_reserved_version(permit, id, Action::Publish).await?;
         if let Some(published) = self.check_publishable(permit, id).await? {
             return Ok(published);
         }
@@ -75,6 +76,7 @@ impl Registry {
     /// # Errors
     /// As for a publish; `conflict` past its retention or after a rejection.
     pub async fn restore(&self, permit: &Permit<Write>, id: VersionId) -> Result<Admitted> {
+        self.check_reserved_version(permit, id, Action::Restore).await?;
         self.enter(permit, id, Action::Restore, None).await
     }
 
@@ -89,6 +91,7 @@ impl Registry {
     }
 
     async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
+        self.check_reserved(permit, deposit.coordinates.package(), Action::Publish).await?;
         let writing = permit.clone();
         self.store
             .write(permit, move |tx| {
@@ -158,12 +161,14 @@ impl Registry {
         }
         for _ in 0..ROUNDS {
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
-            let (named, unread) = hop::run(move || {
+            let (named, package, unread) = hop::run(move || {
                 let release = store.read(&asked.reading())?.release(&id)?;
-                let named = Named { repo: release.version.repo.clone(), version_id: id, purl: release.version.coordinates.purl() };
-                Ok((named, store.review(&asked)?.dossier(&id, &into)?.unread()))
+                let (repo, coordinates) = (release.version.repo.clone(), &release.version.coordinates);
+                let named = Named { repo, version_id: id, purl: coordinates.purl() };
+                Ok((named, coordinates.package().clone(), store.review(&asked)?.dossier(&id, &into)?.unread()))
             })
             .await?;
+            self.check_reserved(target, &package, Action::Promote).await?;
             let read = self.inspect(target.repo_key(), unread).await;
             self.recorded(target, &named, Action::Promote, read).await?;
             let deadline = self.gate.deadline();

@@ -3,7 +3,7 @@
 
 use super::Registry;
 use crate::blobs::serve::Content;
-use crate::domain::access::{Permit, Promote, Read, Write};
+use crate::domain::access::{Caller, Permit, Promote, Read, Write};
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
 use crate::domain::lifecycle::State;
@@ -32,6 +32,11 @@ pub struct Located {
 }
 
 impl Registry {
+    /// Remembers that `caller` at `address` is sent bytes of this file.
+    pub fn note_download(&self, caller: &Caller, file: &Visible<File>, address: &str) {
+        self.store.note_download(caller, file.version_id, address);
+    }
+
     /// A version with its files, as far as the caller may see it.
     ///
     /// # Errors

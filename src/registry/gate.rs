@@ -106,7 +106,11 @@ impl Gate {
         judged
     }
 
-    async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
+    /// The same without counting it as a decision: nobody waits for the answer.
+    ///
+    /// # Errors
+    /// As for [`Gate::judge`].
+    pub(super) async fn evaluate<F>(&self, deadline: Instant, named: &Named, question: Question, gather: F) -> Result<Verdict>
     where
         F: FnOnce() -> Result<Dossier> + Send + 'static,
     {
@@ -119,7 +123,9 @@ impl Gate {
                 let _slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                shared.engine.evaluate(&policies, &dossier.into_candidate(question)).map_err(failed_closed)
+                let candidate = dossier.into_candidate(question)?;
+                let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
+                Ok(shared.engine.foresee(&policies, &candidate, verdict))
             })
             .await
         };
@@ -266,6 +272,10 @@ mod tests {
 
         fn evaluate(&self, _policies: &[PolicyInForce], _candidate: &Candidate) -> Result<Verdict> {
             self.wait()
+        }
+
+        fn foresee(&self, _policies: &[PolicyInForce], _candidate: &Candidate, verdict: Verdict) -> Verdict {
+            verdict
         }
 
         fn replay(&self, _input: &str, _policies: &[PolicyInForce]) -> Result<Outcome> {

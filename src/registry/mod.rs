@@ -11,13 +11,17 @@ mod admission;
 mod advisories;
 mod browse;
 mod evaluations;
+mod findings;
+mod freezes;
 mod gate;
 mod health;
 mod inspection;
 mod lifecycle;
 mod operations;
 mod policies;
+mod reevaluation;
 mod repos;
+mod reservations;
 mod search;
 mod slots;
 mod upload;
@@ -34,6 +38,7 @@ pub use health::Health;
 pub use inspection::{InspectionLimits, Inspector};
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::StoredPolicy;
+pub use reevaluation::Reevaluation;
 pub use upload::{BlobSource, Received, UploadStart};
 
 // What the verbs take and give, for rooms that may not name the store.
@@ -41,10 +46,10 @@ pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{
     AuditFilter, AuditRow, COUNT_LIMIT, Evaluation, EvaluationFilter, JobFilter, JobKind, JobRow, JobState, ListedRevision, OpsSummary,
-    OutboxFilter, OutboxRow,
+    OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
-pub use crate::store::{NewEntry, Upload, UploadState};
+pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
 pub use crate::blobs::DiskSpace;

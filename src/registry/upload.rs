@@ -12,6 +12,7 @@ use super::Registry;
 use crate::blobs::stage::Stage;
 use crate::blobs::staged::{Expected, Staged};
 use crate::domain::access::{Permit, Write};
+use crate::domain::candidate::Action;
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::domain::id::{UploadId, VersionId};
@@ -257,8 +258,9 @@ impl Registry {
     /// A draft at these coordinates: a new one, or the caller's own unfinished one (`true`).
     ///
     /// # Errors
-    /// `conflict` when the coordinate is taken.
+    /// `policy_denied` for a name that is reserved for others; `conflict` when the coordinate is taken.
     pub async fn draft(&self, permit: &Permit<Write>, coordinates: Coordinates) -> Result<(Version, bool)> {
+        self.check_reserved(permit, coordinates.package(), Action::Publish).await?;
         let writing = permit.clone();
         self.store
             .write(permit, move |tx| {
@@ -280,6 +282,7 @@ impl Registry {
         if entries.len() > ENTRIES_LIMIT {
             return Err(Error::too_large("the number of entries", ENTRIES_LIMIT as u64));
         }
+        self.check_reserved_version(permit, id, Action::Publish).await?;
         self.verify_checksums(permit, &entries).await?;
         let writing = permit.clone();
         self.store
@@ -342,6 +345,7 @@ impl Registry {
     /// # Errors
     /// `version_sealed`; `bad_request` when the bytes are no JSON object.
     pub async fn put_manifest(&self, permit: &Permit<Write>, id: VersionId, bytes: Bytes) -> Result<Digest> {
+        self.check_reserved_version(permit, id, Action::Publish).await?;
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).map_err(|cause| {
             Error::bad_request("the manifest must be a JSON object in UTF-8, nested less than 128 levels deep").because(cause)
         })?;

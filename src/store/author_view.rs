@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::content_reports::Unread;
+use super::exceptions::{self, Exceptions};
 use super::policies::PolicySnapshot;
 use super::pool::Reader;
 use super::uploads::Upload;
@@ -23,24 +24,17 @@ use crate::error::{Error, Result};
 
 /// The questions of somebody who may write in the repo of the permit.
 pub struct AuthorView {
-    connection: Reader,
-    permit: Permit<Write>,
+    pub(super) connection: Reader,
+    pub(super) permit: Permit<Write>,
 }
 
 /// Everything that the gate must know of a version, read at one moment.
 pub struct Dossier {
     release: Release,
-    waived: Waived,
+    exceptions: Exceptions,
     known: Knowledge,
     policies: PolicySnapshot,
     target: Repo,
-}
-
-/// The rules that are waived for a version, as `waiver_of` files them: those that hold, and those that deny.
-#[derive(Debug, Default)]
-pub(super) struct Waived {
-    pub(super) holds: Vec<String>,
-    pub(super) denials: Vec<String>,
 }
 
 /// Who asks the gate, for what.
@@ -65,10 +59,10 @@ impl Dossier {
     pub(super) fn read(connection: &Connection, source: &RepoKey, id: &VersionId, target: &Repo) -> Result<Option<Dossier>> {
         let Some(found) = versions::find(connection, source, id)? else { return Ok(None) };
         let release = found.complete(connection)?.content;
-        let waived = if source == &target.key { waived(connection, &release)? } else { Waived::default() };
+        let exceptions = exceptions::read(connection, source, &release, &target.key)?;
         let known = knowledge::of(connection, &release, target)?;
         let policies = policies::current(connection, &target.key)?;
-        Ok(Some(Dossier { release, waived, known, policies, target: target.clone() }))
+        Ok(Some(Dossier { release, exceptions, known, policies, target: target.clone() }))
     }
 
     /// The state the version is in.
@@ -116,10 +110,16 @@ impl Dossier {
     }
 
     /// What the gate judges.
-    #[must_use]
-    pub fn into_candidate(self, question: Question) -> Candidate {
+    ///
+    /// # Errors
+    /// Internal, when what is said of the version cannot be written as JSON.
+    pub fn into_candidate(self, question: Question) -> Result<Candidate> {
+        let answer = self.exceptions.answer(question.action);
+        let exceptions = Some(answer.digest()?);
+        let mut known = Knowledge { exceptions, scans: answer.scans, ..self.known };
+        known.orders.extend(answer.orders);
         let Release { version, files, manifest } = self.release;
-        Candidate {
+        Ok(Candidate {
             action: question.action,
             repo: self.target.key,
             repo_kind: self.target.kind,
@@ -127,30 +127,22 @@ impl Dossier {
             subject: question.subject,
             roles: question.roles,
             token_id: question.token_id,
-            publisher: version.created_by.to_string(),
+            publisher: version.published_by.to_string(),
             version_id: version.id,
             coordinates: version.coordinates,
             upstream: None,
             files,
             manifest,
-            first_seen_at: version.created_at,
+            first_seen_at: version.first_seen_at,
             published_upstream_at: None,
             asked_at: question.asked_at,
-            waived_rules: self.waived.holds,
-            waived_denials: self.waived.denials,
+            waived_rules: answer.holds,
+            waived_denials: answer.denials,
+            waivers_end_at: answer.end_at,
             hint: question.hint,
-            known: self.known,
-        }
+            known,
+        })
     }
-}
-
-/// The rules that are waived for exactly this content.
-fn waived(connection: &Connection, release: &Release) -> Result<Waived> {
-    let digest = crate::domain::candidate::content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
-    let mut statement = connection.prepare_cached("SELECT rule FROM waivers WHERE version_id = :id AND content_digest = :digest")?;
-    let found =
-        statement.query_map(named_params! {":id": release.version.id.to_string(), ":digest": digest.to_string()}, |row| row.get(0))?;
-    Ok(Waived { holds: found.collect::<rusqlite::Result<_>>()?, denials: Vec::new() })
 }
 
 impl AuthorView {

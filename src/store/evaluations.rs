@@ -122,6 +122,25 @@ pub(super) fn find(connection: &Connection, repo: &RepoKey, id: &EvaluationId) -
     Ok(found)
 }
 
+/// The newest evaluation of a version in this repo.
+pub(super) fn newest_of(connection: &Connection, repo: &RepoKey, version: &VersionId) -> Result<Option<EvaluationId>> {
+    let mut newest: Option<(i64, EvaluationId)> = None;
+    let mut statement = connection.prepare_cached(
+        "SELECT evaluated_at, evaluation_id FROM evaluations INDEXED BY evaluations_by_version
+         WHERE version_id = :version AND repo_key = :repo AND action = :action ORDER BY evaluated_at DESC, evaluation_id DESC LIMIT 1",
+    )?;
+    // One look per action, each answered from the index.
+    for action in Action::ALL {
+        let found = statement
+            .query_row(named_params! {":version": version.to_string(), ":repo": repo.as_str(), ":action": action.as_str()}, |row| {
+                Ok((row.get("evaluated_at")?, rows::parse(row, "evaluation_id")?))
+            })
+            .optional()?;
+        newest = newest.max(found);
+    }
+    Ok(newest.map(|(_, id)| id))
+}
+
 /// One page of a repo's evaluations, newest first. Their inputs, which may be large, are not read.
 pub(super) fn list(
     connection: &Connection,

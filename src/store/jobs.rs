@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::write::Bookkeeping;
 use super::{Store, outbox, rows};
-use crate::domain::id::{JobId, LeaseToken};
+use crate::domain::id::{JobId, LeaseToken, VersionId};
 use crate::domain::lifecycle::text_enum;
 use crate::domain::time::Time;
 use crate::error::Result;
@@ -22,6 +22,10 @@ text_enum! {
         Webhook "webhook",
         /// Removes finished work that is old enough.
         Prune "prune",
+        /// Evaluates one version again.
+        Reevaluate "reevaluate",
+        /// Evaluates many versions again.
+        Sweep "sweep",
     }
 }
 
@@ -30,8 +34,19 @@ impl JobKind {
     #[must_use]
     pub fn is_recurring(self) -> bool {
         match self {
-            JobKind::SearchIndex | JobKind::Webhook => false,
+            JobKind::SearchIndex | JobKind::Webhook | JobKind::Reevaluate | JobKind::Sweep => false,
             JobKind::Prune => true,
+        }
+    }
+}
+
+impl JobKind {
+    /// Whether a job of this kind that waits is no backlog, since it was made for a later time.
+    #[must_use]
+    pub fn waits_for_its_time(self) -> bool {
+        match self {
+            JobKind::SearchIndex | JobKind::Webhook | JobKind::Sweep => false,
+            JobKind::Prune | JobKind::Reevaluate => true,
         }
     }
 }
@@ -147,6 +162,29 @@ pub(super) fn enqueue(connection: &Connection, id: uuid::Uuid, now: Time, job: &
     Ok(())
 }
 
+/// Claims of a re-evaluation before it is dead; a sweep revives it.
+const REEVALUATE_ATTEMPTS: u32 = 10;
+
+/// Makes sure that a version is evaluated again at `due_at`, or earlier if that was asked for before. One that is being evaluated is
+/// evaluated once more.
+pub(super) fn schedule(connection: &Connection, id: uuid::Uuid, now: Time, version: &VersionId, due_at: Time) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO jobs (job_id, kind, subject_id, state, attempts, max_attempts, due_at, created_at, updated_at)
+             VALUES (:id, :kind, :subject, :pending, 0, :max, :due, :now, :now)
+             ON CONFLICT (kind, subject_id) DO UPDATE SET state = excluded.state, attempts = 0, max_attempts = excluded.max_attempts,
+                 due_at = CASE WHEN jobs.state IN ('pending', 'failed') THEN min(jobs.due_at, excluded.due_at)
+                               WHEN jobs.state = 'processing' THEN excluded.created_at ELSE excluded.due_at END,
+                 lease_token = NULL, lease_expires_at = NULL, last_error = NULL, created_at = excluded.created_at,
+                 updated_at = excluded.updated_at",
+        )?
+        .execute(named_params! {
+            ":id": JobId::new(id).to_string(), ":kind": JobKind::Reevaluate.as_str(), ":subject": version.to_string(),
+            ":pending": JobState::Pending.as_str(), ":max": REEVALUATE_ATTEMPTS, ":due": due_at.unix_ms(), ":now": now.unix_ms(),
+        })?;
+    Ok(())
+}
+
 impl Bookkeeping<'_> {
     /// Makes sure that a job for this subject is pending and due; one that is finished, dead or being worked starts afresh, and a
     /// worker that held it has lost its lease.
@@ -218,8 +256,10 @@ impl Bookkeeping<'_> {
     /// that still holds one loses its lease when it is claimed.
     fn catch_up_jobs(&self, kind: JobKind, limits: &QueueLimits) -> Result<()> {
         let longest_ms = match kind {
-            JobKind::SearchIndex | JobKind::Webhook => limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)),
+            JobKind::SearchIndex | JobKind::Webhook | JobKind::Sweep => limits.lease_ms.max(backoff_ms(limits.backoff_ms, u64::MAX, 1.0)),
             JobKind::Prune => limits.lease_ms.max(LONGEST_ROUND_MS),
+            // Its time is one of the calendar, and may lie years ahead.
+            JobKind::Reevaluate => return Ok(()),
         };
         self.connection()
             .prepare_cached(

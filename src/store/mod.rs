@@ -16,8 +16,12 @@ mod checkpoints;
 mod connection;
 mod content_reports;
 mod deliveries;
+mod downloads;
 mod drafts;
 mod evaluations;
+mod exceptions;
+mod findings;
+mod freezes;
 mod job_admin;
 mod jobs;
 mod knowledge;
@@ -34,12 +38,15 @@ mod prune;
 mod quarantine;
 mod quarantine_list;
 mod read_view;
+mod reevaluations;
 mod repos;
+mod reservations;
 mod review_view;
 mod rows;
 mod search;
 mod settings;
 mod steps;
+mod sweeps;
 mod tokens;
 mod uploads;
 mod versions;
@@ -61,6 +68,7 @@ pub use content_reports::Unread;
 pub use deliveries::{Attempt, DeliveryRow, Sendable};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation};
+pub use freezes::NewFreeze;
 pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
 pub use notes::Note;
@@ -70,12 +78,15 @@ pub use outbox_admin::OutboxFilter;
 pub use policies::{ListedRevision, PolicyRevision, PolicySnapshot};
 pub use quarantine_list::ListedHold;
 pub use read_view::ReadView;
+pub use reevaluations::{Case, Reevaluated};
+pub use reservations::NewReservation;
 pub use review_view::ReviewView;
 pub use rows::Page;
 pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery};
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
+pub use sweeps::{SweepPiece, SweepRow, SweepScope};
 pub use tokens::{NewToken, TokenRow};
 pub use uploads::{Upload, UploadState};
 pub use webhooks::{NewWebhook, WebhookChange, WebhookRow};
@@ -115,6 +126,7 @@ pub struct Store {
     readers: r2d2::Pool<pool::Readers>,
     writer: writer::Writer,
     notes: notes::Notes,
+    fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
     queue_wake: Arc<watch::Sender<u64>>,
@@ -155,6 +167,7 @@ impl Store {
             readers,
             writer,
             notes: notes::Notes::default(),
+            fetches: downloads::Fetches::default(),
             opened_at: clock.now(),
             clock,
             identity_generation,

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::jobs::{self, JobKind, JobState};
 use super::outbox::OutboxState;
 use super::search::SearchStatus;
-use super::{Store, connection, rows};
+use super::sweeps::SweepRow;
+use super::{Store, connection, rows, sweeps};
 use crate::domain::access::Operator;
 use crate::domain::quarantine::QuarantineStatus;
 use crate::domain::time::Time;
@@ -37,6 +38,8 @@ pub struct OpsSummary {
     pub stale_jobs: u64,
     /// Holds that wait for a reviewer.
     pub open_holds: u64,
+    /// Re-evaluations of many versions that run.
+    pub sweeps: Vec<SweepRow>,
     /// How the search index stands.
     pub search: SearchStatus,
     /// Since when the index lacks something: the oldest event or index job that is not done.
@@ -122,6 +125,7 @@ impl Store {
             next_job_due: jobs::next_job_due(&connection, JobKind::ALL)?,
             stale_jobs,
             open_holds,
+            sweeps: sweeps::running(&connection)?,
             search,
             writer_queued: self.writer.queued(),
             writer_queue_limit: self.writer.queue_limit(),

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::deliveries::Happened;
 use super::jobs::{Expectation, JobKind, NewJob};
 use super::rows;
+use super::sweeps::SweepScope;
 use super::write::{Bookkeeping, Write};
 use crate::domain::id::{EventId, VersionId};
 use crate::domain::lifecycle::text_enum;
+use crate::domain::name::{PackageType, RepoKey};
 use crate::domain::outbox::{OutboxEntry, OutboxKind};
 use crate::domain::time::Time;
 use crate::error::Result;
@@ -141,12 +143,9 @@ impl Bookkeeping<'_> {
         let mut report = RelayReport::default();
         self.catch_up_events()?;
         for event in self.due_events(batch)? {
-            match task_of(&event) {
-                Ok(task) => {
-                    if let Some((version_id, expectation)) = task {
-                        let subject_id = &version_id.to_string();
-                        self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id, expectation: Some(expectation), max_attempts })?;
-                    }
+            match tasks_of(&event) {
+                Ok(tasks) => {
+                    self.ask_for(&tasks, max_attempts)?;
                     let happened = Happened { id: event.id, kind: event.kind, at: event.at, payload: &event.payload };
                     self.fan_out(&happened, max_attempts)?;
                     self.set_delivered(event.seq)?;
@@ -163,6 +162,16 @@ impl Bookkeeping<'_> {
             }
         }
         Ok(report)
+    }
+
+    fn ask_for(&mut self, tasks: &Tasks, max_attempts: u32) -> Result<()> {
+        match tasks {
+            Tasks::Index(version_id, expectation) => {
+                let subject_id = &version_id.to_string();
+                self.enqueue(&NewJob { kind: JobKind::SearchIndex, subject_id, expectation: Some(*expectation), max_attempts })
+            }
+            Tasks::Sweep(scopes) => scopes.iter().try_for_each(|scope| self.ask_sweep(scope)),
+        }
     }
 
     /// Makes events due that were put off for longer than any delay: the clock was set back since, by days perhaps.
@@ -219,8 +228,39 @@ impl Bookkeeping<'_> {
 /// The event names no version; a fault of the event, never of the disk.
 struct Malformed;
 
-/// The version that an event asks to be indexed, and what should be found of it.
-fn task_of(event: &Due) -> Result<Option<(VersionId, Expectation)>, Malformed> {
+/// What an event asks for.
+enum Tasks {
+    /// A version to be indexed, and what should be found of it.
+    Index(VersionId, Expectation),
+    /// Versions to be judged again.
+    Sweep(Vec<SweepScope>),
+}
+
+/// Packages that an event names before all versions are judged again in one walk.
+const PACKAGES_LIMIT: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyPayload {
+    repo_key: Option<RepoKey>,
+}
+
+/// The packages of which advisories changed, by their normalised names; without the member it may be any.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdvisoriesPayload {
+    packages: Option<Vec<PackagePayload>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PackagePayload {
+    package_type: PackageType,
+    namespace_key: String,
+    name_key: String,
+}
+
+fn tasks_of(event: &Due) -> Result<Tasks, Malformed> {
     match event.kind {
         OutboxKind::VersionPublished
         | OutboxKind::VersionQuarantined
@@ -230,10 +270,25 @@ fn task_of(event: &Due) -> Result<Option<(VersionId, Expectation)>, Malformed> {
         | OutboxKind::VersionRestored => {
             let payload: VersionPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
             let expectation = if payload.visible { Expectation::Visible } else { Expectation::Hidden };
-            Ok(Some((payload.version_id, expectation)))
+            Ok(Tasks::Index(payload.version_id, expectation))
         }
-        // The index does not wait for these; they are consumed, so that they do not inflate the backlog.
-        OutboxKind::PolicyChanged | OutboxKind::AdvisoriesChanged => Ok(None),
+        OutboxKind::PolicyChanged => {
+            let payload: PolicyPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
+            Ok(Tasks::Sweep(vec![payload.repo_key.map_or(SweepScope::Instance, SweepScope::Repo)]))
+        }
+        OutboxKind::AdvisoriesChanged => {
+            let payload: AdvisoriesPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
+            Ok(Tasks::Sweep(match payload.packages {
+                Some(packages) if packages.len() <= PACKAGES_LIMIT => packages.into_iter().map(PackagePayload::scope).collect(),
+                Some(_) | None => vec![SweepScope::Instance],
+            }))
+        }
+    }
+}
+
+impl PackagePayload {
+    fn scope(self) -> SweepScope {
+        SweepScope::Package { package_type: self.package_type, namespace_key: self.namespace_key, name_key: self.name_key }
     }
 }
 

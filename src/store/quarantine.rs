@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::downloads;
 use super::evaluations::NewEvaluation;
 use super::rows;
 use super::steps::evaluated;
@@ -100,6 +101,21 @@ impl Write<'_> {
         Ok(id)
     }
 
+    /// The event of a hold: for what was visible, with who fetched it.
+    pub(super) fn hold_created(
+        &self,
+        quarantine_id: QuarantineId,
+        version: &Version,
+        held_from: HeldFrom,
+        reasons: Vec<Reason>,
+    ) -> Result<Event> {
+        let fetched_by = match held_from {
+            HeldFrom::Published => Some(downloads::fetched_by(self.connection(), &version.id)?),
+            HeldFrom::Draft | HeldFrom::Publish | HeldFrom::Restore => None,
+        };
+        Ok(Event::HoldCreated { quarantine_id, version: versions::named(version), reasons, fetched_by })
+    }
+
     /// Holds a published version by hand.
     ///
     /// # Errors
@@ -114,7 +130,8 @@ impl Write<'_> {
         let reasons = vec![reason.clone()];
         let quarantine_id = self.open_hold(&version, HeldFrom::Published, &content, None, &reasons)?;
         let item = self.item(permit, &quarantine_id)?;
-        Ok(Done::new(item, Event::HoldCreated { quarantine_id, version: versions::named(&version), reasons }))
+        let held = self.hold_created(quarantine_id, &version, HeldFrom::Published, reasons)?;
+        Ok(Done::new(item, held))
     }
 
     /// Records a verdict that somebody asked for; one that quarantines holds a draft or a published version. `None` when
@@ -136,17 +153,22 @@ impl Write<'_> {
             State::Quarantined | State::Rejected | State::Tombstoned => None,
         };
         let evaluation_id = EvaluationId::new(self.uuid());
+        let mut hold = None;
         let held = match held_from.filter(|_| verdict.decision() == Decision::Quarantine) {
             Some(held_from) => {
                 self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
-                Some(self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), verdict.reasons())?)
+                let reasons = verdict.reasons().to_vec();
+                let id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                hold = Some(self.hold_created(id, &version, held_from, reasons)?);
+                Some(id)
             }
             None => None,
         };
         let new = NewEvaluation { verdict, repo: permit.repo_key(), reason, quarantine_id: held.as_ref() };
         self.add_evaluation_as(&evaluation_id, &new)?;
-        let hold =
-            held.map(|quarantine_id| Event::HoldCreated { quarantine_id, version: name.clone(), reasons: verdict.reasons().to_vec() });
+        if version.state == State::Published || held.is_some() {
+            self.schedule_next(&version.id, verdict)?;
+        }
         Ok(Done::new(Some(evaluation_id), evaluated(&name, verdict, evaluation_id, held)).and_all(hold))
     }
 
@@ -232,11 +254,18 @@ impl Write<'_> {
     }
 
     fn release(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
+        for reason in &item.reasons {
+            self.add_release_waiver(item, version, reason, comment)?;
+        }
+        // What the rules say besides those that are waived now may have changed while it was held.
+        self.schedule_at(&version.id, self.now())?;
+        self.end_hold(item, version, comment)
+    }
+
+    /// Ends a hold by releasing the version, without a waiver.
+    pub(super) fn end_hold(&mut self, item: &QuarantineItem, version: &Version, comment: Option<&str>) -> Result<Vec<Event>> {
         let state = self.step(version, Step::Release, Some(item.held_from), None)?;
         self.resolve(item, QuarantineStatus::Released, comment)?;
-        for reason in &item.reasons {
-            self.add_release_waiver(item, version, &reason.waiver(), comment)?;
-        }
         let name = versions::named(version);
         let mut events = vec![Event::HoldReleased { quarantine_id: item.id, version: name.clone(), state }];
         if decide(state) == Sight::Open && item.held_from != HeldFrom::Published {
@@ -249,18 +278,18 @@ impl Write<'_> {
     }
 
     /// The waiver that a release writes: one rule, for exactly this content, without an end.
-    fn add_release_waiver(&self, item: &QuarantineItem, version: &Version, rule: &str, comment: Option<&str>) -> Result<()> {
+    fn add_release_waiver(&self, item: &QuarantineItem, version: &Version, reason: &Reason, comment: Option<&str>) -> Result<()> {
         let package = version.coordinates.package();
         self.connection()
             .prepare_cached(
                 "INSERT INTO waivers (waiver_id, repo_key, scope, package_type, namespace_key, name_key, version_id, content_digest, rule, covers,
                      reason, quarantine_id, created_at, created_by, needs_approval)
-                 VALUES (:waiver, :repo, 'content', :type, :namespace, :name, :version, :content, :rule, 'quarantine', :reason, :id, :now, :by, 0)",
+                 VALUES (:waiver, :repo, 'content', :type, :namespace, :name, :version, :content, :rule, :covers, :reason, :id, :now, :by, 0)",
             )?
             .execute(named_params! {
                 ":waiver": self.uuid().to_string(), ":repo": version.repo.as_str(), ":type": package.package_type().as_str(),
                 ":namespace": package.namespace_key(), ":name": package.name_key(), ":version": version.id.to_string(),
-                ":content": item.content_digest.to_string(), ":rule": rule, ":reason": comment.unwrap_or_default(), ":id": item.id.to_string(),
+                ":content": item.content_digest.to_string(), ":rule": reason.waiver(), ":covers": reason.decision.as_str(), ":reason": comment.unwrap_or_default(), ":id": item.id.to_string(),
                 ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
             })?;
         Ok(())

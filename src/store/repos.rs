@@ -28,7 +28,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Repo> {
     })
 }
 
-fn find(connection: &Connection, key: &RepoKey) -> rusqlite::Result<Option<Repo>> {
+pub(super) fn find(connection: &Connection, key: &RepoKey) -> rusqlite::Result<Option<Repo>> {
     connection
         .prepare_cached("SELECT * FROM repos WHERE repo_key = :key AND deleted_at IS NULL")?
         .query_row(named_params! {":key": key.as_str()}, read)
@@ -182,7 +182,9 @@ impl Write<'_> {
         }
         self.connection().prepare_cached("DELETE FROM bindings WHERE repo_key = :key")?.execute(named_params! {":key": key.as_str()})?;
         self.end_scopes(key)?;
-        let ended = self.delete_webhooks_of(key)?;
+        let mut ended = self.delete_webhooks_of(key)?;
+        ended.extend(self.delete_reservations_of(key)?);
+        ended.extend(self.lift_freezes_of(key)?);
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;

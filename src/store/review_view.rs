@@ -7,9 +7,10 @@ use super::policies::PolicyRevision;
 use super::pool::Reader;
 use super::quarantine_list::ListedHold;
 use super::rows::Page;
-use super::{policies, quarantine, quarantine_list, versions};
+use super::{downloads, policies, quarantine, quarantine_list, versions};
 use crate::domain::access::{Permit, Promote};
 use crate::domain::candidate::PolicyLevel;
+use crate::domain::download::{FetchedBy, Fetcher};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::quarantine::{QuarantineItem, QuarantineStatus};
 use crate::domain::repo::Repo;
@@ -19,8 +20,8 @@ use crate::error::{Code, Error, Result};
 
 /// The questions of somebody who may review in the repo of the permit.
 pub struct ReviewView {
-    connection: Reader,
-    permit: Permit<Promote>,
+    pub(super) connection: Reader,
+    pub(super) permit: Permit<Promote>,
 }
 
 impl ReviewView {
@@ -47,6 +48,24 @@ impl ReviewView {
         let what = format!("version {id}");
         let found = versions::find(&self.connection, self.permit.repo_key(), id)?.ok_or_else(|| Error::not_found(&what))?;
         found.seal().inspect(&self.permit).map_err(|refusal| refusal.into_error(Code::QuarantinedVersion, &what))
+    }
+
+    /// One page of those who fetched a version of this repo, latest first.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request` for a cursor of another list.
+    pub fn downloads(&self, id: &VersionId, limit: usize, cursor: Option<&str>) -> Result<Page<Fetcher>> {
+        let of = self.version(id)?.id;
+        downloads::list(&self.connection, &of, limit, cursor)
+    }
+
+    /// How many fetched a version of this repo, and the latest of them.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn fetched_by(&self, id: &VersionId) -> Result<FetchedBy> {
+        let of = self.version(id)?.id;
+        downloads::fetched_by(&self.connection, &of)
     }
 
     /// The item with this id, with its votes.

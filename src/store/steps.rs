@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params};
 use super::evaluations::NewEvaluation;
 use super::versions;
 use super::write::{Done, Write};
-use super::{policies, rows};
+use super::{exceptions, findings, policies, rows};
 use crate::domain::access::{Permit, Promote, Write as Writing};
 use crate::domain::candidate::{Action, Decision, Reason, content_digest};
 use crate::domain::digest::Digest;
@@ -109,11 +109,14 @@ impl Write<'_> {
         Ok(done.and(Event::Promoted { source: source_name, target: target_name, state }))
     }
 
-    /// Whether the verdict was made for this content and for the policies in force now.
+    /// Whether the verdict was made for this content, for the policies in force now, and for what people and scanners say now.
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
         let policies = policies::current(self.connection(), repo)?;
+        let said = exceptions::read(self.connection(), &release.version.repo, release, repo)?;
+        let said = said.answer(verdict.action()).digest()?;
         Ok(verdict.repo() == repo
+            && verdict.exceptions_digest() == Some(said)
             && verdict.content_digest() == digest
             && verdict.policy_digest() == digest_of_policies(&policies.digests()))
     }
@@ -141,6 +144,7 @@ impl Write<'_> {
                 self.step(&version, step, None, Some(&verdict.content_digest()))?;
                 let evaluation_id =
                     self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
+                self.schedule_next(&version_id, verdict)?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
                 Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None))
                     .and(event))
@@ -152,7 +156,8 @@ impl Write<'_> {
                 let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
-                let hold = Event::HoldCreated { quarantine_id, version: name, reasons: reasons.clone() };
+                self.schedule_next(&version_id, verdict)?;
+                let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
                 let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
                 Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold))
             }
@@ -255,7 +260,13 @@ impl Write<'_> {
                  ON CONFLICT (repo_key, digest) DO NOTHING",
             )?
             .execute(named_params! {":target": target.as_str(), ":subject": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":source": source})?;
+        connection
+            .prepare_cached("UPDATE versions SET first_seen_at = :first_seen_at, published_by = :published_by WHERE version_id = :copy")?
+            .execute(named_params! {
+                ":first_seen_at": release.version.first_seen_at.unix_ms(), ":published_by": release.version.published_by.as_str(), ":copy": copy,
+            })?;
         let mut found = self.found(target, &id)?.complete(connection)?.content;
+        self.copy_findings(&release.version.id, &id, &findings::digest_of(release))?;
         self.check_other_way(&found.version)?;
         self.check_file_names(&found)?;
         found.version.created_by = self.actor().subject.clone();

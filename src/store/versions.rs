@@ -1,6 +1,7 @@
 //! Versions, files and manifests as they come out of the database. Invariant: `Found` content never leaves the store
 //! unsealed; only a door of `domain::visibility` opens what a view hands out.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::rows;
@@ -55,6 +56,8 @@ pub(super) fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
         state: rows::parse(row, "state")?,
         created_at: rows::time(row, "created_at")?,
         created_by: subject(row, "created_by")?,
+        first_seen_at: rows::time_optional(row, "first_seen_at")?.map_or_else(|| rows::time(row, "created_at"), Ok)?,
+        published_by: subject(row, if row.get_ref("published_by")? == ValueRef::Null { "created_by" } else { "published_by" })?,
         published_at: rows::time_optional(row, "published_at")?,
         content_digest: rows::parse_optional(row, "content_digest")?,
         yanked_reason: row.get("yanked_reason")?,

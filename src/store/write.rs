@@ -99,7 +99,11 @@ impl<'tx> Write<'tx> {
             if let Some(entry) = &told {
                 outbox::append(self, entry)?;
             }
-            effects.wakes_queue |= told.is_some();
+            let sweep = if let Event::Exception(said) = event { said.wants_sweep() } else { None };
+            effects.wakes_queue |= told.is_some() || sweep.is_some();
+            if let Some(scope) = sweep {
+                self.judge_again(scope)?;
+            }
             effects.add(event);
         }
         Ok(done.value)

@@ -81,6 +81,10 @@ impl Engine for MoodyEngine {
         self.cedar.evaluate(policies, candidate)
     }
 
+    fn foresee(&self, policies: &[PolicyInForce], candidate: &Candidate, verdict: Verdict) -> Verdict {
+        self.cedar.foresee(policies, candidate, verdict)
+    }
+
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {
         self.cedar.replay(input, policies)
     }

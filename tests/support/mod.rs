@@ -20,6 +20,7 @@ use artifortress::domain::digest::Digest;
 use artifortress::http::{HeaderMap, Router};
 use artifortress::jobs::{self, JobSettings};
 use artifortress::policy::Engine;
+use artifortress::registry::Registry;
 use artifortress::routes;
 use artifortress::store::{self, Store, StoreOptions};
 use bytes::Bytes;
@@ -86,6 +87,11 @@ impl TestApp {
         TestApp { directory, clock, store, blobs, engine, router, admin: first.secret.reveal().to_owned(), job_settings }
     }
 
+    /// The verbs, for background work.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.router.app().registry
+    }
+
     /// Where it keeps everything.
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -110,7 +116,12 @@ impl TestApp {
 
     /// Runs background work until there is nothing due.
     pub async fn run_jobs(&self) {
-        jobs::run_until_quiet(&self.store, &self.job_settings).await.unwrap();
+        jobs::run_until_quiet(&self.store, self.registry(), &self.job_settings).await.unwrap();
+    }
+
+    /// Writes who fetched what.
+    pub async fn flush_downloads(&self) {
+        self.store.flush_downloads(self.job_settings.downloads_per_version).await.unwrap();
     }
 
     /// Asks the database itself, to look at effects that the API does not show: the first column of each row as text. The
@@ -181,17 +192,17 @@ impl Drop for TestApp {
         if std::thread::panicking() {
             return;
         }
-        let (store, settings) = (Arc::clone(&self.store), self.job_settings);
+        let (store, registry, settings) = (Arc::clone(&self.store), Arc::clone(self.registry()), self.job_settings);
         let quiet = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 store.flush_notes().await.unwrap();
-                jobs::run_until_quiet(&store, &settings).await.unwrap();
+                jobs::run_until_quiet(&store, &registry, &settings).await.unwrap();
             });
         });
         quiet.join().expect("the jobs ran until there was nothing due");
-        // The job that removes finished work always waits for its next round.
-        let live = self.ask("SELECT kind || ' ' || subject_id || ' ' || state || ' ' || coalesce(last_error, '') FROM jobs WHERE state IN ('pending', 'processing', 'failed') AND NOT (kind = 'prune' AND state = 'pending')");
+        // The job that removes finished work always waits for its next round, and a re-evaluation for its time.
+        let live = self.ask("SELECT kind || ' ' || subject_id || ' ' || state || ' ' || coalesce(last_error, '') FROM jobs WHERE state IN ('pending', 'processing', 'failed') AND NOT (kind IN ('prune', 'reevaluate') AND state = 'pending')");
         assert!(live.is_empty(), "jobs are left: {live:?}");
         let report = store::check(self.path()).unwrap();
         assert!(report.faults.is_empty(), "the database is not sound: {:#?}", report.faults);

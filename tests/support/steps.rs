@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Response, TestApp, digest_of, text};
+use super::{Response, TestApp, digest_of, items, text};
 
 /// A policy that holds everything.
 pub const HOLD_ALL: &str =
@@ -163,12 +163,16 @@ impl TestApp {
         id
     }
 
-    /// Drafts and publishes under a policy that holds everything; gives the version's and the item's ids.
+    /// Drafts and publishes under a policy that holds everything; gives the version's and the item's ids. Afterwards the rule holds
+    /// what it has held so far, and nothing else.
     pub async fn held(&self, repo: &str, package: &Package) -> (String, String) {
         let id = self.draft(&self.admin, repo, package).await;
         self.set_policy(repo, HOLD_ALL).await;
         let answer = self.publish(&self.admin, repo, &id).await.expect(202).json();
-        self.set_policy(repo, "").await;
+        let held = self.get(&self.admin, &format!("/v1/repos/{repo}/quarantine?status=quarantined&limit=100")).await.expect(200).json();
+        let purls: Vec<String> = items(&held).iter().map(|item| format!("{:?}", text(item, "purl"))).collect();
+        let condition = format!(" when {{ [{}].contains(context.package.purl) }};", purls.join(", "));
+        self.set_policy(repo, &HOLD_ALL.replace(';', &condition)).await;
         (id, text(&answer, "quarantineId"))
     }
 

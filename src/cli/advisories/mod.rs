@@ -77,7 +77,7 @@ async fn by_server(mut session: Session, command: AdvisoriesCommand) -> Result<E
             let (pieces, reading) = Pieces::of(files.clone());
             let body = reqwest::Body::wrap(pieces);
             let path = [PATH[0], PATH[1], PATH[2], "imports"];
-            let sending = session.client.send(&path, body);
+            let sending = session.client.send_long(&path, body);
             reading.beside(sending, &mut session.screen, session.is_json).await??
         }
     };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{address, coordinates};
 use crate::app::App;
 use crate::domain::access::{Permit, Read, Write};
+use crate::domain::candidate::Action;
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
 use crate::domain::lifecycle::State;
@@ -72,6 +73,7 @@ pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, mut request: Reque
     if request.headers().contains_key(header::CONTENT_RANGE) {
         return Err(Error::bad_request("a part of a file cannot be put here; send it whole, or use an upload session of the API"));
     }
+    app.registry.check_reserved(&permit, at.package(), Action::Publish).await?;
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
     let (media_type, address) = (media_type(&request), address(&request));
     let (reading, wanted) = (permit.reading(), (at.clone(), path.clone()));

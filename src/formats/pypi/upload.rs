@@ -12,6 +12,7 @@ use super::name::{self, FileName, Kind};
 use super::wheel;
 use crate::app::App;
 use crate::domain::access::{Permit, Write};
+use crate::domain::candidate::Action;
 use crate::domain::digest::Digest;
 use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
 use crate::error::{Code, Error, Result};
@@ -40,6 +41,9 @@ pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Re
         Ok(subject) => subject,
         Err(error) => return refuse(received, error).await,
     };
+    if let Err(error) = app.registry.check_reserved(&permit, subject.at.package(), Action::Publish).await {
+        return refuse(received, error).await;
+    }
     let received = verified(&app, &permit, &form, received).await?;
     let (received, metadata) = inspected(&app, &subject, received).await?;
     if let Some(outcome) = existing(&app, &permit, &subject, received.digest()).await.transpose() {

@@ -6,7 +6,7 @@ use crate::jobs::tests::World;
 use super::*;
 
 fn dispatcher(world: &World) -> Dispatcher {
-    Dispatcher::new(world.settings.worker(&world.store, CancellationToken::new()), 2)
+    Dispatcher::new(world.settings.worker(&world.store, &world.registry, CancellationToken::new()), 2)
 }
 
 /// Rounds until there is nothing to do, as the loop makes them.
@@ -55,7 +55,7 @@ async fn while_search_is_paused_it_sleeps_although_jobs_are_due() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_publish_is_heard() {
     let world = World::new().await;
-    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
+    let jobs = Jobs::start(Arc::clone(&world.store), &world.registry, world.blobs.clone(), world.settings);
     for number in 0..30 {
         let id = world.publish("demo", &format!("{number}.0")).await;
         let is_done = || world.jobs().iter().any(|job| job.subject_id == id.to_string() && job.state.as_str() == "completed");
@@ -73,7 +73,7 @@ async fn every_publish_is_heard() {
 #[tokio::test]
 async fn a_sign_of_life_comes_while_it_rests_and_tells_when_the_queue_cannot_be_worked_and_when_it_ended() {
     let world = World::new().await;
-    let jobs = Jobs::start(Arc::clone(&world.store), world.blobs.clone(), world.settings);
+    let jobs = Jobs::start(Arc::clone(&world.store), &world.registry, world.blobs.clone(), world.settings);
     let ask = || world.store.pulse().ask(Duration::from_secs(20));
     assert_eq!(ask().await, Workers::Working);
     world.raw().execute_batch("ALTER TABLE outbox RENAME TO hidden").unwrap();

@@ -197,7 +197,7 @@ async fn a_job_that_makes_a_lost_index_anew_wakes_who_fills_it() {
     crate::jobs::relay::drain(&world.store, &world.settings.limits).await.unwrap();
     let mut wakes = world.store.queue_wakes();
     wakes.mark_unchanged();
-    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    crate::jobs::drain_once(&world.store, &world.registry, &world.settings).await.unwrap();
     assert!(world.store.search_index().is_rebuilding());
     assert!(wakes.has_changed().unwrap(), "the new file would stay empty until somebody publishes again");
 }
@@ -216,11 +216,11 @@ async fn one_job_that_succeeds_does_not_hide_that_others_were_put_off() {
     stranger.execute_batch("ROLLBACK").unwrap();
     world.clock.advance_ms(1_000);
     let other = world.publish("other", "1.0").await;
-    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    crate::jobs::drain_once(&world.store, &world.registry, &world.settings).await.unwrap();
     assert_eq!((world.job(&other).0, world.job(&late).0), ("completed", "failed"));
     let page = world.search("late");
     assert!(page.degraded && page.total_count == 1, "an index that lacks a version was taken for whole: {page:?}");
-    crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+    crate::jobs::drain_once(&world.store, &world.registry, &world.settings).await.unwrap();
     assert_eq!(world.job(&late).0, "completed", "what was put off is not tried again");
     assert!(world.index_finds(22));
 }

@@ -110,7 +110,7 @@ async fn a_backlog_goes_in_pieces_and_a_long_one_in_several_rounds() {
     let round = |left: i64| {
         let world = &world;
         async move {
-            crate::jobs::drain_once(&world.store, &world.settings).await.unwrap();
+            crate::jobs::drain_once(&world.store, &world.registry, &world.settings).await.unwrap();
             assert_eq!(index_jobs(world), left);
             assert_eq!((own(world).state, own(world).attempts), (JobState::Pending, 0));
         }
@@ -154,11 +154,11 @@ async fn it_is_made_at_the_start_once_revived_when_dead_and_left_alone_while_it_
     let world = World::new().await;
     let settings = world.settings;
     for _ in 0..2 {
-        Jobs::start(Arc::clone(&world.store), world.blobs.clone(), settings).stop().await;
+        Jobs::start(Arc::clone(&world.store), &world.registry, world.blobs.clone(), settings).stop().await;
         ensure(Arc::clone(&world.store), 5, CancellationToken::new()).await;
         assert_eq!(own(&world).state, JobState::Pending);
     }
-    run_until_quiet(&world.store, &settings).await.unwrap();
+    run_until_quiet(&world.store, &world.registry, &settings).await.unwrap();
     let due_at = own(&world).due_at;
     ensure(Arc::clone(&world.store), 5, CancellationToken::new()).await;
     assert_eq!(own(&world).due_at, due_at);
@@ -196,4 +196,25 @@ fn the_next_round_is_within_an_hour_and_a_day() {
     assert_eq!(next(Some(70 * DAY_MS + 5 * HOUR_MS)), 5 * HOUR_MS);
     // The clock was set back since.
     assert_eq!(next(Some(500 * DAY_MS)), DAY_MS);
+}
+
+#[tokio::test]
+async fn who_fetched_a_version_is_forgotten_some_months_after_the_last_time() {
+    let world = with_job().await;
+    let id = world.publish("demo", "1.0").await;
+    let fetchers = || world.raw().query_row("SELECT count(*) FROM downloads", [], |row| row.get::<_, i64>(0)).unwrap();
+    world.store.note_download(&world.operator, id, "192.0.2.1");
+    world.store.note_download(&world.operator, id, "");
+    world.store.flush_downloads(10).await.unwrap();
+    world.clock.advance_ms(60 * DAY_MS);
+    world.store.note_download(&world.operator, id, "192.0.2.1");
+    world.store.flush_downloads(10).await.unwrap();
+    world.quiet().await;
+    assert_eq!(fetchers(), 2);
+    world.clock.advance_ms(31 * DAY_MS);
+    world.quiet().await;
+    assert_eq!(fetchers(), 1, "one was here again meanwhile");
+    world.clock.advance_ms(60 * DAY_MS);
+    world.quiet().await;
+    assert_eq!(fetchers(), 0);
 }

@@ -29,7 +29,7 @@ async fn after_the_order_to_stop_no_request_begins_and_what_waits_loses_no_attem
     with_ping(&world).await;
     let attempts = || -> i64 { world.raw().query_row("SELECT count(*) FROM delivery_attempts", [], |row| row.get(0)).unwrap() };
     let stop = CancellationToken::new();
-    let tools = world.settings.tools(&world.store, stop.clone());
+    let tools = world.settings.tools(&world.store, &world.registry, stop.clone());
     let limits = world.settings.limits;
     let batch = world.store.bookkeep(move |books| books.claim(&[JobKind::Webhook], &limits)).await.unwrap();
     assert_eq!(batch.len(), 1);
@@ -37,7 +37,7 @@ async fn after_the_order_to_stop_no_request_begins_and_what_waits_loses_no_attem
     let outcomes = run(&tools, &batch).await;
     assert!(matches!(outcomes[..], [Outcome::Untouched(_)]), "{outcomes:?}");
     assert_eq!(attempts(), 0);
-    let tools = world.settings.tools(&world.store, CancellationToken::new());
+    let tools = world.settings.tools(&world.store, &world.registry, CancellationToken::new());
     assert_eq!(run(&tools, &batch).await, [Outcome::Failed("connect_failed".to_owned())]);
     assert_eq!(attempts(), 1);
 }

@@ -14,7 +14,7 @@ use super::*;
 const MINUTES_MS: i64 = 60_000;
 
 fn worker(world: &World) -> Worker {
-    world.settings.worker(&world.store, CancellationToken::new())
+    world.settings.worker(&world.store, &world.registry, CancellationToken::new())
 }
 
 fn payload(id: &VersionId) -> String {
