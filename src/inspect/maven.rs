@@ -122,7 +122,9 @@ impl Description {
     fn begin(&mut self, path: &[String]) {
         match names(path).as_slice() {
             ["project", "parent"] => self.has_parent = true,
-            ["project", "dependencies", "dependency"] => self.dependencies.push(Dependency::default()),
+            ["project", "dependencies", "dependency"] | ["project", "profiles", "profile", "dependencies", "dependency"] => {
+                self.dependencies.push(Dependency::default())
+            }
             _ => {}
         }
     }
@@ -136,7 +138,9 @@ impl Description {
             ["project", "parent", "groupId"] => self.parent_group = Some(value()),
             ["project", "parent", "version"] => self.parent_version = Some(value()),
             ["project", "licenses", "license", "name"] => self.licenses.push(value()),
-            ["project", "dependencies", "dependency", member] => {
+            // A profile may be in force for whoever uses it, by their system or Java version.
+            ["project", "dependencies", "dependency", member]
+            | ["project", "profiles", "profile", "dependencies", "dependency", member] => {
                 if let Some(dependency) = self.dependencies.last_mut() {
                     match *member {
                         "groupId" => dependency.group = value(),

@@ -15,6 +15,8 @@ const DEPENDENCY_MEMBERS: [&str; 3] = ["dependencies", "optionalDependencies", "
 const BUNDLE_MEMBERS: [&str; 2] = ["bundleDependencies", "bundledDependencies"];
 /// What npm builds with when a package has it and says nothing else.
 const BINDING: &str = "binding.gyp";
+/// What some clients install dependencies by, instead of by the manifest.
+const SHRINKWRAP: &str = "npm-shrinkwrap.json";
 
 /// An npm package.
 #[derive(Default)]
@@ -33,6 +35,9 @@ impl Package for Npm {
         let bundled = bundled(&segments);
         if let Some(name) = &bundled {
             report.requires(name);
+        }
+        if path.is_top_file(SHRINKWRAP) || (bundled.is_some() && segments.last() == Some(&SHRINKWRAP)) {
+            report.requires_more();
         }
         if path.is_top_file(BINDING) || (bundled.is_some() && segments.last() == Some(&BINDING)) {
             self.has_binding = true;

@@ -68,13 +68,18 @@ impl Package for Sdist {
     }
 }
 
-/// A build backend that lies in the package itself (PEP 517, `backend-path`) is code of the package that runs when it is built.
+/// A build backend that lies in the package itself (PEP 517, `backend-path`) is code of the package that runs when it is built; what
+/// a build requires (PEP 518) is installed and run before that.
 fn read_build_system(content: &[u8], report: &mut Report<'_>) {
     let project = std::str::from_utf8(content).ok().and_then(|text| text.parse::<toml::Table>().ok());
     match project {
         Some(project) => {
-            if project.get("build-system").and_then(|system| system.get("backend-path")).is_some() {
+            let member = |name: &str| project.get("build-system").and_then(|system| system.get(name));
+            if member("backend-path").is_some() {
                 report.build_script("pyproject.toml");
+            }
+            for requirement in member("requires").and_then(toml::Value::as_array).into_iter().flatten() {
+                report.requires(dependency::python_requirement(requirement.as_str().unwrap_or_default()));
             }
         }
         None => report.fault(Unreadable::Malformed),

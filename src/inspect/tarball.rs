@@ -30,9 +30,12 @@ pub(super) fn walk(file: Packed<'_>, meter: &Meter<'_>, visitor: &mut Visitor<'_
         if described.size_bytes.is_some_and(|described| described != size_bytes) {
             return Err(Unreadable::Malformed);
         }
+        // Whatever else a name is replaced by: to some clients a slash at its end makes the entry a directory.
+        let is_named_directory = entry.path_bytes().ends_with(b"/") || described.name.as_ref().is_some_and(|name| name.ends_with(b"/"));
         let name = described.name.unwrap_or_else(|| entry.path_bytes().into_owned());
         let target = described.target.or_else(|| entry.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
         let kind = match flag {
+            0 | b'0' if is_named_directory => Kind::Directory,
             0 | b'0' | b'7' => Kind::File,
             b'1' => Kind::HardLink(target),
             b'2' => Kind::SymbolicLink(target),
@@ -81,7 +84,7 @@ impl Described {
         }
     }
 
-    /// Pax records: `LENGTH KEY=VALUE\n`, where the length counts all of it.
+    /// Pax records: `LENGTH KEY=VALUE\n`, where the length counts all of it and the value is one line.
     fn add_records(&mut self, flag: u8, mut rest: &[u8]) -> Result<(), Unreadable> {
         while !rest.is_empty() {
             let (key, value, next) = record(rest).ok_or(Unreadable::Malformed)?;
@@ -113,6 +116,10 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (record, rest) = bytes.split_at_checked(length)?;
     let text = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|byte| *byte == b'=')?;
+    // Some clients cut records at line ends, whatever their lengths say.
+    if text.contains(&b'\n') {
+        return None;
+    }
     Some((&text[..equals], &text[equals + 1..], rest))
 }
 

@@ -2,6 +2,7 @@
 //! no bytes lie between entries that a client which reads the file from its beginning could take for another entry.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use zip::read::Config;
 use zip::result::ZipError;
@@ -18,10 +19,17 @@ const SYMBOLIC_LINK: u32 = 0o120_000;
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 
-/// What stands before an entry, after the directory, and after the directory of a large archive.
+/// What stands before an entry, after the directory, after the directory of a large archive, and between these two ends.
 const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
+const LOCATOR: [u8; 4] = *b"PK\x06\x07";
+
+/// Their bytes, and the most that stand behind the directory, a comment included.
+const END_BYTES: usize = 22;
+const END_64_BYTES: usize = 56;
+const LOCATOR_BYTES: usize = 20;
+const ENDS_LIMIT_BYTES: u64 = (END_64_BYTES + LOCATOR_BYTES + END_BYTES + u16::MAX as usize) as u64;
 
 /// The least bytes of a local header: fewer cannot hide one.
 const LOCAL_HEADER_BYTES: u64 = 30;
@@ -59,13 +67,52 @@ pub(super) fn walk(file: Packed<'_>, meter: &Meter<'_>, visitor: &mut Visitor<'_
         visitor.visit(Entry { name: &name, kind, size_bytes, content: &mut meter.unpacking(content) })?;
     }
     let reader = entries.reader_mut();
-    let is_whole = is_listed_whole(reader, directory_end) && begins_with_the_first(reader, places.iter().map(|(start, _)| *start).min());
+    let is_ended = directory_start.is_none_or(|start| is_ended_once(reader, start..directory_end) == Some(true));
+    let is_whole = is_ended && begins_with_the_first(reader, places.iter().map(|(start, _)| *start).min());
     if !is_whole || hides_something(&mut places, directory_start) { Err(meter.cause(Unreadable::Malformed)) } else { Ok(()) }
 }
 
-/// Whether the directory ends after as many entries as it says: some clients read as many as there are.
-fn is_listed_whole(reader: &mut (impl Read + Seek), directory_end: u64) -> bool {
-    directory_end == 0 || signature_at(reader, directory_end).is_some_and(|signature| [END, END_64].contains(&signature))
+/// Whether the file has one end, right behind the directory, that tells the directory's size. Clients look for the end in different
+/// ways, and some count back from it to where the directory begins, and by as much move every entry.
+fn is_ended_once(reader: &mut (impl Read + Seek), directory: Range<u64>) -> Option<bool> {
+    let tail_bytes = reader.seek(SeekFrom::End(0)).ok()?.checked_sub(directory.end)?;
+    if tail_bytes > ENDS_LIMIT_BYTES {
+        return Some(false);
+    }
+    reader.seek(SeekFrom::Start(directory.end)).ok()?;
+    let mut tail = Vec::new();
+    reader.take(tail_bytes).read_to_end(&mut tail).ok()?;
+    let is_either = |found: u64, wanted: u64| found == wanted || found == u64::from(u32::MAX);
+    let size_bytes = directory.end - directory.start;
+    let end = if tail.starts_with(&END_64) {
+        let end = tail.get(END_64_BYTES + LOCATOR_BYTES..)?;
+        let is_sound = number::<8>(&tail, 4)? == END_64_BYTES as u64 - 12
+            && number::<8>(&tail, 40)? == size_bytes
+            && number::<8>(&tail, 48)? == directory.start
+            && tail[END_64_BYTES..].starts_with(&LOCATOR)
+            && number::<8>(&tail, END_64_BYTES + 8)? == directory.end
+            && is_either(number::<4>(end, 16)?, directory.start);
+        if is_sound { end } else { return Some(false) }
+    } else {
+        // What looks like a locator there would be the comment of the last entry.
+        if signature_at(reader, directory.end.saturating_sub(LOCATOR_BYTES as u64))? == LOCATOR {
+            return Some(false);
+        }
+        &tail
+    };
+    let comment = end.get(END_BYTES..)?;
+    Some(
+        end.starts_with(&END)
+            && is_either(number::<4>(end, 12)?, size_bytes)
+            && number::<2>(end, 20)? == comment.len() as u64
+            && !comment.windows(END.len()).any(|bytes| bytes == END),
+    )
+}
+
+/// A number of N bytes.
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at + N)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
 /// Whether a client that reads the file from its beginning finds the first entry there, or no archive at all.

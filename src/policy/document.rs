@@ -95,18 +95,39 @@ impl Document {
 /// # Errors
 /// `bad_policy` with every fault in the member `faults`, or the first hundred.
 pub(super) fn check(text: &str, validator: &Validator) -> Result<Document> {
+    document(text, Purpose::Storing, validator)
+}
+
+/// Reads a text that was checked when it was stored, perhaps by an earlier program that did not yet refuse what might fail: should it
+/// fail, that candidate alone is not judged.
+///
+/// # Errors
+/// `bad_policy` as for [`check`].
+pub(super) fn read_stored(text: &str, validator: &Validator) -> Result<Document> {
+    document(text, Purpose::Evaluating, validator)
+}
+
+/// What a text is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Storing,
+    Evaluating,
+}
+
+fn document(text: &str, purpose: Purpose, validator: &Validator) -> Result<Document> {
     if text.len() > TEXT_LIMIT_BYTES {
         let fault = Found::at(0, format!("the policy has {} bytes; at most {TEXT_LIMIT_BYTES} are allowed", text.len()));
         return Err(refusal("", [fault]));
     }
     let statements = scan::statements(text);
     let depth = statements.iter().map(|statement| statement.depth).max().unwrap_or(0);
-    scan::with_stack_for(depth, || read(text, &statements, depth, validator))
+    scan::with_stack_for(depth, || read(text, &statements, depth, purpose, validator))
 }
 
-fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validator) -> Result<Document> {
+fn read(text: &str, statements: &[Statement], depth: usize, purpose: Purpose, validator: &Validator) -> Result<Document> {
     let mut reading = Reading {
         text,
+        purpose,
         depth,
         faults: scan::misleading_characters(text),
         rules: Vec::new(),
@@ -134,6 +155,7 @@ fn read(text: &str, statements: &[Statement], depth: usize, validator: &Validato
 
 struct Reading<'a> {
     text: &'a str,
+    purpose: Purpose,
     depth: usize,
     faults: Vec<Found>,
     rules: Vec<Rule>,
@@ -186,11 +208,11 @@ impl Reading<'_> {
         add(&mut self.set, policy, &mut self.faults);
     }
 
-    /// The rule in the engine's JSON form; what in it can fail is refused.
+    /// The rule in the engine's JSON form; what in it can fail is not stored.
     fn readable(&mut self, policy: &Policy, statement: &Statement) -> Value {
         let (json, refused) = match policy.to_json() {
             Ok(json) => {
-                let refused = totality::faults(&json);
+                let refused = if self.purpose == Purpose::Storing { totality::faults(&json) } else { Vec::new() };
                 (json, refused)
             }
             Err(error) => (Value::Null, vec![("this rule cannot be read again".to_owned(), error.to_string())]),
@@ -250,7 +272,7 @@ impl Reading<'_> {
             Ok(permit) => add(&mut self.set, permit, &mut self.faults),
             Err(error) => return Err(Error::internal("parsing the built-in permit", error.to_string())),
         }
-        let Reading { text, depth, faults, rules, mentions, by_id, set, timed, offsets: _ } = self;
+        let Reading { text, purpose: _, depth, faults, rules, mentions, by_id, set, timed, offsets: _ } = self;
         if !faults.is_empty() {
             return Err(refusal(text, faults));
         }

@@ -29,6 +29,14 @@ pub trait Engine: Send + Sync {
     /// `bad_policy` whose member `faults` lists every fault with line, column, message and help.
     fn check(&self, text: &str) -> Result<Document>;
 
+    /// Reads a text that passed the check of the program that stored it, which may have been an earlier one.
+    ///
+    /// # Errors
+    /// `bad_policy` when nothing can be evaluated by it any more.
+    fn read_stored(&self, text: &str) -> Result<Document> {
+        self.check(text)
+    }
+
     /// Evaluates the policies in force for one candidate. It takes no more than some milliseconds, but it blocks.
     ///
     /// # Errors
@@ -86,6 +94,10 @@ impl Engine for CedarEngine {
         document::check(text, &self.validator)
     }
 
+    fn read_stored(&self, text: &str) -> Result<Document> {
+        document::read_stored(text, &self.validator)
+    }
+
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {
         with_stack(policies, || {
             let input = Input::of(candidate);
@@ -130,6 +142,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn check(&self, text: &str) -> Result<Document> {
         (**self).check(text)
+    }
+
+    fn read_stored(&self, text: &str) -> Result<Document> {
+        (**self).read_stored(text)
     }
 
     fn evaluate(&self, policies: &[PolicyInForce], candidate: &Candidate) -> Result<Verdict> {

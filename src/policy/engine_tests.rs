@@ -158,6 +158,7 @@ fn a_rule_on_which_the_engine_could_fail_is_refused_when_it_is_stored() {
         "context.files.totalBytes * context.files.count > 0",
         "context.files.totalBytes * 9223372036854775807 > 0",
         "9223372036854775807 + context.files.count > 0",
+        "-(-9223372036854775808) > context.files.count",
         "context.ageDays * context.ageDays * context.ageDays * context.ageDays < 7",
         "(if context.hosted then Repo::\"main\" else resource).kind == \"local\"",
         "Repo::\"other\".kind == \"local\"",
@@ -180,6 +181,15 @@ fn a_rule_on_which_the_engine_could_fail_is_refused_when_it_is_stored() {
             panic!("{condition}: {error} {:?}", error.members());
         }
     }
+}
+
+#[test]
+fn a_rule_that_an_earlier_program_stored_is_evaluated_although_it_would_not_be_stored_now() {
+    let text = rule("r", "", "context.files.totalBytes * context.files.count > 0");
+    assert!(engine().check(&text).is_err());
+    let stored = engine().read_stored(&text).unwrap();
+    assert_eq!((stored.text(), stored.rules().len()), (text.as_str(), 1));
+    assert!(engine().read_stored("permit (principal, action, resource);").is_err());
 }
 
 #[test]

@@ -146,7 +146,9 @@ impl ScriptFacts {
         let none = Contents::default();
         let contents = candidate.known.contents.as_ref().unwrap_or(&none);
         let names: BTreeSet<String> = contents.install_scripts.union(&contents.build_scripts).cloned().collect();
-        let before = candidate.known.previous.as_ref().and_then(|previous| previous.contents.as_ref());
+        let previous = candidate.known.previous.as_ref();
+        // Of a previous version that was never read, nothing is known to have been there.
+        let before = previous.map(|previous| previous.contents.as_ref().unwrap_or(&none));
         let added = before.map_or_else(BTreeSet::new, |before| {
             let known: BTreeSet<&String> = before.install_scripts.union(&before.build_scripts).collect();
             names.iter().filter(|name| !known.contains(name)).cloned().collect()
@@ -232,4 +234,37 @@ pub(super) fn is_reserved(candidate: &Candidate) -> bool {
 /// Whether a freeze holds it.
 pub(super) fn is_frozen(candidate: &Candidate) -> bool {
     is_ordered(candidate, orders::FREEZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::candidate::Previous;
+    use crate::policy::input::tests::candidate;
+
+    fn with_scripts(names: &[&str], binary_count: u64) -> Contents {
+        let install_scripts = names.iter().map(|name| (*name).to_owned()).collect();
+        Contents { format: ContentFormat::Npm, install_scripts, binary_count, ..Contents::default() }
+    }
+
+    #[test]
+    fn what_a_previous_version_is_not_known_to_have_had_is_added() {
+        let added = |before: Option<Option<Contents>>| {
+            let mut candidate = candidate("npm", "demo", "1.0.0");
+            candidate.known.contents = Some(with_scripts(&["postinstall"], 1));
+            candidate.known.previous = before.map(|contents| Previous {
+                version: "0.9.0".to_owned(),
+                publisher: "ann".to_owned(),
+                total_bytes: 1,
+                manifest: None,
+                contents,
+            });
+            let facts = ScriptFacts::of(&candidate, false);
+            (facts.added.len(), facts.binaries_added)
+        };
+        assert_eq!(added(None), (0, false), "there is nothing that it could be added to");
+        assert_eq!(added(Some(Some(with_scripts(&["postinstall"], 1)))), (0, false));
+        assert_eq!(added(Some(Some(with_scripts(&["install"], 0)))), (1, true));
+        assert_eq!(added(Some(None)), (1, true), "nobody has read what the previous one had");
+    }
 }

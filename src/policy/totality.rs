@@ -39,7 +39,10 @@ fn walk(node: &Value, faults: &mut Vec<Refused>) -> i128 {
             let size = child("left", faults).saturating_mul(child("right", faults));
             within(size, operator, faults)
         }
-        "neg" => child("arg", faults),
+        "neg" => {
+            let size = child("arg", faults);
+            within(size, operator, faults)
+        }
         "if-then-else" => {
             child("if", faults);
             child("then", faults).max(child("else", faults))

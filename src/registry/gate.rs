@@ -252,17 +252,19 @@ impl Shared {
         let known = self.documents.lock().unwrap_or_else(PoisonError::into_inner).get(&revision.digest).cloned();
         match known {
             Some(document) => Ok(document),
-            None => self.parse(&revision.text),
+            None => self.parse(revision),
         }
     }
 
-    /// A stored policy that this program refuses fails closed; it was checked by an older one.
-    fn parse(&self, text: &str) -> Result<Arc<Document>> {
-        let document = self.engine.check(text).map_err(|error| {
-            failed_closed(
-                Error::new(Code::PolicyError, "the stored policy cannot be read by this version; an administrator must store it again")
-                    .because(error),
-            )
+    /// A stored policy that this program cannot read fails closed; it was checked by an older one.
+    fn parse(&self, revision: &PolicyRevision) -> Result<Arc<Document>> {
+        let document = self.engine.read_stored(&revision.text).map_err(|error| {
+            let whose = revision.repo.as_ref().map_or_else(|| "the instance".to_owned(), |repo| format!("repo {repo}"));
+            let message = format!(
+                "the policy of {whose} was stored by an earlier version and cannot be read by this one; an administrator must correct it, \
+                 as `policy check` says, and store it again"
+            );
+            failed_closed(Error::new(Code::PolicyError, message).because(error))
         })?;
         let document = Arc::new(document);
         self.remember(&document);
@@ -342,5 +344,30 @@ mod tests {
         }
         assert_eq!(gate.slots.free(), 0);
         drop(end);
+    }
+
+    #[test]
+    fn a_stored_policy_that_cannot_be_read_any_more_says_whose_it_is_and_what_to_do() {
+        let gate = Gate::new(
+            Arc::new(crate::policy::CedarEngine::new().unwrap()),
+            GateLimits { budget_ms: 20, concurrent: 2, concurrent_per_repo: 1 },
+            Arc::default(),
+        );
+        let text = "forbid (principal, action, resource) when { context.wasOnceAFact };";
+        for (repo, whose) in [(None, "policy of the instance"), (Some("main"), "policy of repo main")] {
+            let revision = PolicyRevision {
+                repo: repo.map(|key| key.parse().unwrap()),
+                revision: 1,
+                digest: Digest::of(text.as_bytes()),
+                text: text.to_owned(),
+                cases: None,
+                created_at: "2026-06-01T12:00:00Z".parse().unwrap(),
+                created_by: "ann".parse().unwrap(),
+            };
+            let error = gate.document(&revision).unwrap_err();
+            assert_eq!(error.code(), Code::PolicyError);
+            assert!(error.message().contains(whose) && error.message().contains("policy check"), "{error}");
+            assert!(!error.message().contains("wasOnceAFact"), "a publisher need not read the policy");
+        }
     }
 }

@@ -44,8 +44,10 @@ fn a_source_distribution_says_what_runs_when_it_is_installed_and_built() {
         assert_eq!((list(&contents.requires), contents.requires_complete), (vec!["a"], true));
         assert_eq!(contents.license_terms, ["BSD"]);
     }
-    let plain = read("pypi", "demo-1.0.tar.gz", &tarball(&[("demo-1.0/PKG-INFO", info), ("demo-1.0/pyproject.toml", b"[build-system]\n")]));
+    let project: &[u8] = b"[build-system]\nrequires = ['Own_Backend>=1']\n";
+    let plain = read("pypi", "demo-1.0.tar.gz", &tarball(&[("demo-1.0/PKG-INFO", info), ("demo-1.0/pyproject.toml", project)]));
     assert!(plain.install_scripts.is_empty() && plain.build_scripts.is_empty());
+    assert_eq!(list(&plain.requires), ["a", "own-backend"], "what a build requires is installed and run");
     let bare = read("pypi", "demo-1.0.tar.gz", &tarball(&[("demo-1.0/PKG-INFO", info), ("setup.py", b"")]));
     assert_eq!(list(&bare.install_scripts), ["setup.py"]);
 }
@@ -81,6 +83,19 @@ fn an_npm_package_says_its_scripts_licence_and_dependencies() {
     assert_eq!(list(&contents.install_scripts), ["postinstall", "preinstall"]);
     assert_eq!(list(&contents.requires), ["@evil/pkg", "bundled", "left", "opt", "peer"]);
     assert_eq!((contents.binary_count, contents.requires_complete), (1, true));
+}
+
+#[test]
+fn what_a_lock_inside_an_npm_package_installs_is_not_complete() {
+    for (name, is_complete) in [
+        ("package/npm-shrinkwrap.json", false),
+        ("package/node_modules/a/npm-shrinkwrap.json", false),
+        ("package/package-lock.json", true),
+        ("package/test/npm-shrinkwrap.json", true),
+    ] {
+        let contents = npm(&npm_package("", &[(name, b"{}")]));
+        assert_eq!((contents.unreadable, contents.requires_complete), (None, is_complete), "{name}");
+    }
 }
 
 #[test]
@@ -225,6 +240,9 @@ fn what_a_description_leaves_to_others_is_not_complete() {
     }
     let bare = read("maven", "demo-1.0.0.jar", &zip_of(&[("META-INF/MANIFEST.MF", b"")]));
     assert_eq!((bare.unreadable, bare.requires_complete), (None, false));
+    let dependency = "<dependencies><dependency><groupId>x</groupId><artifactId>y</artifactId></dependency></dependencies>";
+    let profile = POM.replace("<licenses>", &format!("<profiles><profile>{dependency}</profile></profiles><licenses>"));
+    assert!(read("maven", "demo-1.0.0.pom", profile.as_bytes()).requires.contains("x:y"), "a profile may be in force");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Package files, built here, real ones, and hostile ones.
 
+mod ambiguous;
 mod formats;
 mod hostile;
 mod limits;
