@@ -86,11 +86,14 @@ pub(super) fn has_unreadable_bound(range: &Range, ecosystem: Ecosystem) -> bool 
     Bounds::of(range, ecosystem).is_none_or(|bounds| bounds.has_unreadable)
 }
 
+/// What happens at a bound, in the order in which it does where several things happen at one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
-    Begins,
     Ends,
     EndsAfter,
+    Begins,
+    /// What begins at this very bound ends after it.
+    EndsAfterBegun,
 }
 
 /// The bounds of a range in the order of versions.
@@ -126,11 +129,11 @@ impl Bounds {
             match (bound_key(ecosystem, text), change) {
                 (Some(key), Some(change)) => {
                     begins |= change == Change::Begins;
-                    bounds.changes.push((key, change));
+                    bounds.add(key, change);
                 }
                 (Some(key), None) => bounds.limits.push(key),
                 (None, Some(Change::Begins)) => return None,
-                (None, Some(Change::Ends | Change::EndsAfter)) => bounds.has_unreadable = true,
+                (None, Some(Change::Ends | Change::EndsAfter | Change::EndsAfterBegun)) => bounds.has_unreadable = true,
                 (None, None) => {
                     bounds.has_unreadable = true;
                     limits_are_readable = false;
@@ -143,11 +146,20 @@ impl Bounds {
         if !limits_are_readable {
             bounds.limits.clear();
         }
-        // A stable order: of what happens at one version, the record's own order decides, but the end after it comes last.
-        bounds.changes.sort_by(|(one, of_one), (other, of_other)| {
-            one.cmp(other).then((*of_one == Change::EndsAfter).cmp(&(*of_other == Change::EndsAfter)))
-        });
+        bounds.changes.sort();
         Some(bounds)
+    }
+
+    /// Takes in what happens at a bound. An end at the bound where something begins belongs to that if it stands right behind it in the
+    /// record, and else to what began before.
+    fn add(&mut self, key: Vec<u8>, change: Change) {
+        let is_of_last = self.changes.last() == Some(&(key.clone(), Change::Begins));
+        match change {
+            // No version lies between.
+            Change::Ends if is_of_last => drop(self.changes.pop()),
+            Change::EndsAfter if is_of_last => self.changes.push((key, Change::EndsAfterBegun)),
+            Change::Ends | Change::EndsAfter | Change::EndsAfterBegun | Change::Begins => self.changes.push((key, change)),
+        }
     }
 
     fn contain(&self, key: &[u8]) -> bool {
@@ -156,8 +168,8 @@ impl Bounds {
             match change {
                 Change::Begins if key >= bound.as_slice() => is_affected = true,
                 Change::Ends if key >= bound.as_slice() => is_affected = false,
-                Change::EndsAfter if key > bound.as_slice() => is_affected = false,
-                Change::Begins | Change::Ends | Change::EndsAfter => {}
+                Change::EndsAfter | Change::EndsAfterBegun if key > bound.as_slice() => is_affected = false,
+                Change::Begins | Change::Ends | Change::EndsAfter | Change::EndsAfterBegun => {}
             }
         }
         is_affected && (self.limits.is_empty() || self.limits.iter().any(|limit| key < limit.as_slice()))

@@ -101,6 +101,47 @@ fn a_range_has_the_versions_that_the_formats_algorithm_gives_it() {
 }
 
 #[test]
+fn what_ends_where_something_else_begins_ends_nothing_of_that() {
+    for (events, inside, outside) in [
+        // As PYSEC-2022-42972 and PYSEC-2023-72 have them, in no order.
+        (
+            json!([{"introduced": "0.13.0"}, {"fixed": "0.14.0rc1"}, {"introduced": "0.12.2"}, {"fixed": "0.13.0"}]),
+            vec!["0.12.2", "0.13.0", "0.13.5"],
+            vec!["0.12.1", "0.14.0rc1"],
+        ),
+        (
+            json!([{"introduced": "0"}, {"fixed": "3.1.1"}, {"introduced": "3.2.0"}, {"fixed": "3.2.2"}, {"introduced": "3.1.1"}, {"fixed": "3.2.0"}]),
+            vec!["1", "3.1.1", "3.1.5", "3.2.0", "3.2.1"],
+            vec!["3.2.2"],
+        ),
+        // As RUSTSEC-2022-0012 ends: nothing lies between.
+        (
+            json!([{"introduced": "0"}, {"fixed": "0.7.1"}, {"introduced": "0.10.0"}, {"fixed": "0.10.0"}]),
+            vec!["0.7"],
+            vec!["0.7.1", "0.10.0", "1"],
+        ),
+        (
+            json!([{"introduced": "1"}, {"last_affected": "2"}, {"introduced": "2"}, {"fixed": "3"}]),
+            vec!["1", "2", "2.5"],
+            vec!["0.9", "3"],
+        ),
+        (
+            json!([{"introduced": "1"}, {"last_affected": "1"}, {"introduced": "2"}, {"last_affected": "2"}]),
+            vec!["1", "2"],
+            vec!["1.5", "2.1"],
+        ),
+    ] {
+        let affected = range(&events);
+        for version in inside {
+            assert!(matches("pypi", &affected, version), "{version} is in {events}");
+        }
+        for version in outside {
+            assert!(!matches("pypi", &affected, version), "{version} is not in {events}");
+        }
+    }
+}
+
+#[test]
 fn several_ranges_and_entries_of_one_package_all_count() {
     let affected = [("2.13.0", "2.15.0"), ("0", "2.3.1"), ("2.4", "2.12.2")].map(|(introduced, fixed)| {
         json!({"package": {"ecosystem": "Maven", "name": "org.apache.logging.log4j:log4j-core"},
