@@ -10,7 +10,7 @@ use super::download::FetchedBy;
 use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
-use super::name::{RepoKey, Subject};
+use super::name::{PackageName, RepoKey, Subject};
 use super::quarantine::Ballot;
 use super::webhook::WebhookEvent;
 
@@ -21,6 +21,8 @@ pub struct Named {
     pub repo: RepoKey,
     /// The version.
     pub version_id: VersionId,
+    /// Its package.
+    pub package: PackageName,
     /// Its package URL, for people.
     pub purl: String,
 }
