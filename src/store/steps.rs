@@ -15,6 +15,7 @@ use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::RepoKey;
 use crate::domain::version::{Release, Version};
+use crate::domain::visibility::{Standing, withheld};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Verdict, digest_of_policies};
 
@@ -71,9 +72,15 @@ impl Write<'_> {
                 return Err(Error::conflict(format!("a verdict on {} does not publish a draft", verdict.action())));
             }
         };
+        let standing = found.standing.clone();
         let release = found.complete(self.connection())?.content;
         if !self.is_current(verdict, permit.repo_key(), &release)? {
             return Ok(Done::unchanged(Admission::Stale));
+        }
+        if step == Step::Publish
+            && let Some(settled) = settled_before(&release.version, &standing)?
+        {
+            return Ok(Done::unchanged(settled));
         }
         self.check_restorable(&release.version, step)?;
         self.check_other_way(&release.version)?;
@@ -335,6 +342,15 @@ impl Write<'_> {
                 ":before": version.state.as_str(), ":id": version.id.to_string(),
             })?;
         Ok(())
+    }
+}
+
+/// What became of this very content when somebody else asked to publish it a moment ago.
+fn settled_before(version: &Version, standing: &Standing) -> Result<Option<Admission>> {
+    match version.state {
+        State::Published => Ok(Some(Admission::AlreadyPublished { version_id: version.id })),
+        State::Quarantined | State::Rejected => Err(withheld(standing, Code::QuarantinedVersion, &version.coordinates)),
+        State::Draft | State::Tombstoned => Ok(None),
     }
 }
 

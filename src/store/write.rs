@@ -45,6 +45,11 @@ impl<T> Done<T> {
         self
     }
 
+    /// The value.
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
     /// The happenings alone.
     pub(super) fn into_events(self) -> Vec<Event> {
         self.events
