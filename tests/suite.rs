@@ -25,6 +25,7 @@ mod lifecycle;
 mod metrics;
 mod model;
 mod operations;
+mod owners;
 mod plans;
 mod policy_cases;
 mod proofs;

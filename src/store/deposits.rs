@@ -94,7 +94,7 @@ impl Write<'_> {
     /// # Errors
     /// As for [`Write::admit`]; `conflict` when the draft holds something else by now than was brought.
     pub fn admit_deposit(&mut self, permit: &Permit<Writing>, deposited: &Deposited, verdict: &Verdict) -> Result<Done<Admission>> {
-        let version = self.found(permit.repo_key(), &deposited.version_id)?.content;
+        let version = self.owned(permit, &deposited.version_id)?.content;
         if verdict.content_digest() != deposited.content {
             return Err(Error::conflict(format!(
                 "another upload of {} with other bytes came in between; one of them counts, look at what is there now or publish a new version",

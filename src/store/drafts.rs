@@ -40,8 +40,10 @@ impl Write<'_> {
     /// A new draft at these coordinates, or the caller's own unfinished one (`true`: reused).
     ///
     /// # Errors
-    /// `conflict` when somebody else drafts there or the coordinate is spent; `quarantined_version` when it is held.
+    /// `forbidden` for whoever may not publish the package; `conflict` when somebody else drafts there or the coordinate is spent;
+    /// `quarantined_version` when it is held.
     pub fn draft(&mut self, permit: &Permit<Writing>, at: &Coordinates) -> Result<(Version, bool)> {
+        self.may_publish(permit, at.package())?;
         if let Some(found) = versions::find_at(self.connection(), permit.repo_key(), at)? {
             return self.reuse_draft(found);
         }
@@ -100,7 +102,7 @@ impl Write<'_> {
 
     /// The draft with this id, to be changed.
     fn open_draft(&self, permit: &Permit<Writing>, id: &VersionId) -> Result<Version> {
-        let found = self.found(permit.repo_key(), id)?;
+        let found = self.owned(permit, id)?;
         if found.content.state.is_sealed() {
             let message = format!(
                 "{} is {}; its files and manifest never change again; publish a new version",

@@ -35,6 +35,7 @@ mod notes;
 mod operations;
 mod outbox;
 mod outbox_admin;
+mod owners;
 mod policies;
 mod pool;
 mod prune;

@@ -64,7 +64,7 @@ impl Write<'_> {
     /// meanwhile.
     pub fn admit(&mut self, permit: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
         self.repo(permit.repo_key())?;
-        let found = self.found(permit.repo_key(), &verdict.version_id())?;
+        let found = self.owned(permit, &verdict.version_id())?;
         let (step, held_from) = match verdict.action() {
             Action::Publish => (Step::Publish, HeldFrom::Publish),
             Action::Restore => (Step::Restore, HeldFrom::Restore),
@@ -96,6 +96,7 @@ impl Write<'_> {
         self.repo(target.repo_key())?;
         let found = self.found(source.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
+        self.may_publish(target, release.version.coordinates.package())?;
         if release.version.state != State::Published || verdict.action() != Action::Promote {
             return Err(Error::conflict(format!("only a published version is promoted; this one is {}", release.version.state)));
         }
@@ -313,7 +314,7 @@ impl Write<'_> {
     /// # Errors
     /// `artifact_protected`; `conflict` when its state does not permit it.
     pub fn tombstone(&mut self, permit: &Permit<Writing>, id: &VersionId, reason: &str, retention_days: u32) -> Result<Done<Version>> {
-        let version = self.found(permit.repo_key(), id)?.content;
+        let version = self.owned(permit, id)?.content;
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(
                 Code::ArtifactProtected,
