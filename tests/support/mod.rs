@@ -2,10 +2,13 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+mod client_run;
+pub mod clients;
 mod daemon;
 mod engine;
 mod pypi;
 mod receiver;
+mod snapshots;
 mod steps;
 mod verbs;
 
@@ -28,6 +31,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
+pub use client_run::{Client, Ended};
+pub use clients::Served;
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
