@@ -26,6 +26,7 @@ mod metrics;
 mod model;
 mod operations;
 mod owners;
+mod package_search;
 mod plans;
 mod policy_cases;
 mod proofs;
