@@ -24,6 +24,7 @@ mod lifecycle;
 mod metrics;
 mod model;
 mod operations;
+mod pages;
 mod plans;
 mod policy_cases;
 mod proofs;
