@@ -27,6 +27,7 @@ mod model;
 mod operations;
 mod owners;
 mod package_search;
+mod pages;
 mod plans;
 mod policy_cases;
 mod proofs;
