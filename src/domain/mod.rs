@@ -22,6 +22,7 @@ pub mod freeze;
 pub mod id;
 pub mod lifecycle;
 pub mod lockable;
+pub mod mark;
 pub mod name;
 pub mod order;
 pub mod outbox;
