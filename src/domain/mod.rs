@@ -31,6 +31,7 @@ pub mod quarantine;
 pub mod repo;
 pub mod reservation;
 pub mod roles;
+mod spelling;
 pub mod time;
 pub mod version;
 pub mod version_range;
