@@ -11,11 +11,11 @@ mod files;
 mod frame;
 mod index;
 mod line;
+mod login;
 mod name;
 mod upload;
 
 use crate::app::App;
-use crate::formats::problem;
 use crate::http::Routes;
 
 /// The routes under `/cargo`.
@@ -28,5 +28,6 @@ pub(super) fn routes() -> Routes<App> {
         .get("/cargo/{repoKey}/index/{first}/{second}/{name}", "/cargo/main/index/de/mo/demo", index::file)
         .put("/cargo/{repoKey}/api/v1/crates/new", "/cargo/main/api/v1/crates/new", upload::publish)
         .get("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/download", "/cargo/main/api/v1/crates/demo/1.0.0/download", files::download)
-        .with_dialect(problem)
+        .get("/cargo/{repoKey}/me", "/cargo/main/me", login::me)
+        .with_dialect(login::refusal)
 }

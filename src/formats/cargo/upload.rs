@@ -38,6 +38,7 @@ struct Warnings {
 /// PUT of a new version.
 pub(super) async fn publish(app: Arc<App>, permit: Permit<Write>, mut request: Request) -> Result<Reply> {
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
+    let base_url = request.base_url()?;
     let mut frames = Frames::new(request.body);
     let manifest = frames.text().await?;
     let at = declared::checked(&manifest)?;
@@ -51,9 +52,16 @@ pub(super) async fn publish(app: Arc<App>, permit: Permit<Write>, mut request: R
     let digest = received.digest();
     let (_, size_bytes) = app.registry.accept(&permit, received).await?;
     let entry = NewEntry { path, digest, size_bytes, media_type: Some(MEDIA_TYPE.to_owned()), sha1: None };
-    let deposit = Deposit { coordinates: at.clone(), entries: vec![entry], manifest: Some(manifest) };
+    let deposit = Deposit { coordinates: at.clone(), entries: vec![entry], manifest: Some(manifest), tags: Vec::new() };
     match app.registry.deposit(&permit, deposit).await {
-        Ok(admitted) => answer(&Outcome::new(&at.to_string(), admitted)),
+        Ok(admitted) => {
+            let outcome = Outcome::new(&at.to_string(), admitted, &base_url);
+            if outcome.idempotent {
+                // What was not there a moment ago was brought by somebody else.
+                check_new(&app, &permit, &at, digest).await?;
+            }
+            answer(&outcome)
+        }
         // Somebody may have published the same version in the meantime.
         Err(error) if error.code() == Code::Conflict => {
             check_new(&app, &permit, &at, digest).await?;
@@ -85,12 +93,12 @@ async fn check_new(app: &Arc<App>, permit: &Permit<Write>, at: &Coordinates, dig
         Err(error) => return Err(error),
     };
     let there = &release.version.coordinates;
-    let what = format!("crate {}@{} already exists", there.package().name(), there.version());
-    Err(Error::conflict(if release.files().any(|file| file.digest == digest) {
-        format!("{what} with the same content; there is nothing to do")
+    let rest = if release.files().any(|file| file.digest == digest) {
+        "with the same content; there is nothing to do"
     } else {
-        format!("{what} with other content; versions never change, publish a new one")
-    }))
+        "with other content; versions never change, publish a new one"
+    };
+    Err(Error::conflict(format!("crate {}@{} already exists {rest}", there.package().name(), there.version())))
 }
 
 /// The same bytes, if they are a crate that says of itself what it is published as. What is only too large to be read is left to
