@@ -176,7 +176,7 @@ async fn what_a_crate_says_of_itself_counts_and_nothing_else_is_taken() {
         (packed("demo-1.0.0/Cargo.toml", "no toml ["), "cannot be read"),
         (Crate { bytes: b"no archive".to_vec(), ..honest.clone() }, "no tar archive"),
         (honest.clone().saying("vers", json!("1")), "semantic version"),
-        (honest.clone().saying("name", json!("a b")), "crate"),
+        (honest.clone().saying("name", json!("a b")), "packageName"),
         (honest.clone().saying("rust_version", json!("new")), "rust_version"),
         (honest.clone().saying("deps", json!([{"name": "a"}])), "version_req"),
     ] {

@@ -77,7 +77,7 @@ async fn no_way_to_the_bytes_of_what_is_withheld_is_open_and_the_reason_is_told(
                     for method in ["GET", "HEAD"] {
                         let refused = app.call(method, &path).bare_token(token).header(header, value).send().await.expect(423);
                         assert_eq!((refused.header("cache-control"), refused.header("etag")), ("no-store", ""), "{method} {path}");
-                        assert!(refused.reason.starts_with(&format!("de-mo 2.0.0 {word}: ")), "{}", refused.reason);
+                        assert!(refused.reason.starts_with(&format!("{name} 2.0.0 {word}: ")), "{}", refused.reason);
                     }
                 }
                 let said = detail(&app.call("GET", &path).bare_token(token).send().await);
