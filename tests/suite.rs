@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_upload;
 mod cargo;
 mod cargo_holds;
+mod cargo_marks;
 mod clients;
 mod clients_cargo;
 mod clients_cargo_holds;

@@ -12,6 +12,7 @@ mod frame;
 mod index;
 mod line;
 mod login;
+mod marks;
 mod name;
 mod upload;
 
@@ -28,6 +29,11 @@ pub(super) fn routes() -> Routes<App> {
         .get("/cargo/{repoKey}/index/{first}/{second}/{name}", "/cargo/main/index/de/mo/demo", index::file)
         .put("/cargo/{repoKey}/api/v1/crates/new", "/cargo/main/api/v1/crates/new", upload::publish)
         .get("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/download", "/cargo/main/api/v1/crates/demo/1.0.0/download", files::download)
+        .delete("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/yank", "/cargo/main/api/v1/crates/demo/1.0.0/yank", marks::yank)
+        .put("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/unyank", "/cargo/main/api/v1/crates/demo/1.0.0/unyank", marks::unyank)
+        .get("/cargo/{repoKey}/api/v1/crates/{crate}/owners", "/cargo/main/api/v1/crates/demo/owners", marks::owners)
+        .put("/cargo/{repoKey}/api/v1/crates/{crate}/owners", "/cargo/main/api/v1/crates/demo/owners", marks::add_owners)
+        .delete("/cargo/{repoKey}/api/v1/crates/{crate}/owners", "/cargo/main/api/v1/crates/demo/owners", marks::remove_owners)
         .get("/cargo/{repoKey}/me", "/cargo/main/me", login::me)
         .with_dialect(login::refusal)
 }
