@@ -189,8 +189,8 @@ impl Registry {
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
             let (named, package, unread) = hop::run(move || {
                 let release = store.read(&asked.reading())?.release(&id)?;
-                let (repo, coordinates) = (release.version.repo.clone(), &release.version.coordinates);
-                let named = Named { repo, version_id: id, purl: coordinates.purl() };
+                let coordinates = &release.version.coordinates;
+                let named = Named::new(&release.version.repo, id, coordinates);
                 Ok((named, coordinates.package().clone(), store.review(&asked)?.dossier(&id, &into)?.unread()))
             })
             .await?;

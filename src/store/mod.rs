@@ -24,6 +24,7 @@ mod exceptions;
 mod findings;
 mod firings;
 mod freezes;
+mod generations;
 mod job_admin;
 mod jobs;
 mod knowledge;
@@ -80,6 +81,7 @@ pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation, RecordedWords};
 pub use firings::{FIRINGS_KEPT_DAYS, FIRINGS_LIMIT, Firing, Firings};
 pub use freezes::NewFreeze;
+pub use generations::{Generation, Generations};
 pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
 pub use ledger::{Ledger, LedgerPage};
@@ -144,6 +146,7 @@ pub struct Store {
     fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
+    generations: Arc<Generations>,
     queue_wake: Arc<watch::Sender<u64>>,
     search: Arc<SearchIndex>,
     directory: PathBuf,
@@ -168,11 +171,13 @@ impl Store {
         checkpoints::watch(&mut connection, &metrics)?;
         let readers = pool::open(&path, options.readers)?;
         let identity_generation = Arc::new(AtomicU64::new(1));
+        let generations = Arc::<Generations>::default();
         let queue_wake = Arc::new(watch::Sender::new(0));
         let search = Arc::new(SearchIndex::new(&options.directory, Arc::clone(&queue_wake)));
         search::recall(&connection, &search)?;
         let effects = writer::Shared {
             identity_generation: Arc::clone(&identity_generation),
+            generations: Arc::clone(&generations),
             queue_wake: Arc::clone(&queue_wake),
             search: Arc::clone(&search),
             metrics: Arc::clone(&metrics),
@@ -186,6 +191,7 @@ impl Store {
             opened_at: clock.now(),
             clock,
             identity_generation,
+            generations,
             queue_wake,
             search,
             directory: options.directory.clone(),
@@ -251,6 +257,12 @@ impl Store {
     #[must_use]
     pub fn identity_generation(&self) -> u64 {
         self.identity_generation.load(Ordering::SeqCst)
+    }
+
+    /// The generations of what readers are shown.
+    #[must_use]
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
     }
 
     /// A channel that changes whenever a commit has put something into the outbox or the queue. Each receiver sees every

@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// How an event names a version.
 pub(super) fn named(version: &Version) -> Named {
-    Named { repo: version.repo.clone(), version_id: version.id, purl: version.coordinates.purl() }
+    Named::new(&version.repo, version.id, &version.coordinates)
 }
 
 /// Where the version of a row of `version_rows` stands.
