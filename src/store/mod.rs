@@ -50,6 +50,7 @@ mod review_view;
 mod rows;
 mod search;
 mod settings;
+mod spelling;
 mod steps;
 mod survey;
 mod sweeps;

@@ -2,8 +2,10 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+mod cargo_bench;
 mod client_run;
 pub mod clients;
+mod crates;
 mod daemon;
 mod engine;
 mod pypi;
@@ -31,8 +33,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
+pub use cargo_bench::{CargoBench, library, locked, publish, user};
 pub use client_run::{Client, Ended};
-pub use clients::Served;
+pub use clients::{Readers, Served};
+pub use crates::{Crate, download_path, index_path, tarball};
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
