@@ -34,11 +34,12 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
     if written != package.name_key() {
         return moved(&request, &format!("../{}/", package.name_key()));
     }
+    let base = format!("{}/pypi/{}/files", request.base_url()?, permit.repo_key());
     let bytes = app
         .run(move |app| {
             let entries = app.registry.listed_releases(&permit, &package, Entry::of)?;
             let view = Project::of(package.name_key(), entries, Audience::of(permit.caller()));
-            page::project(&view.ok_or_else(|| Error::not_found(format!("the project {package}")))?, format)
+            page::project(&view.ok_or_else(|| Error::not_found(format!("the project {package}")))?, format, &base)
         })
         .await?;
     answer(&request, format, bytes)
