@@ -180,6 +180,9 @@ impl TestApp {
             "freezes",
             "scan_findings",
             "advisories",
+            "package_tags",
+            "wanted_tags",
+            "package_owners",
         ];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }
