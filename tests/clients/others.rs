@@ -1,0 +1,1 @@
+//! flit, hatch and pdm, which publish like the others; pdm installs too.
