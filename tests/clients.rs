@@ -37,9 +37,6 @@ impl Bench {
         let client = served.client("python", &format!("{}:/usr/bin:/bin", venv().display()));
         let quiet = [
             ("PIP_CONFIG_FILE", "/dev/null"),
-            ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
-            ("PIP_NO_CACHE_DIR", "1"),
-            ("PIP_NO_INPUT", "1"),
             ("UV_NO_CACHE", "1"),
             ("UV_NO_CONFIG", "1"),
             ("UV_NO_PROGRESS", "1"),

@@ -5,8 +5,9 @@ use crate::support::Ended;
 
 impl Bench {
     fn pip_from(&self, index: &str, target: &str, wanted: &[&str]) -> Ended {
-        let from = ["-m", "pip", "install", "--isolated", "--index-url", index, "--target", target];
-        self.client.run("python", &[&from[..], wanted].concat())
+        let quiet = ["--isolated", "--no-input", "--no-cache-dir", "--disable-pip-version-check"];
+        let from = ["-m", "pip", "install", "--index-url", index, "--target", target];
+        self.client.run("python", &[&from[..], &quiet, wanted].concat())
     }
 
     fn pip(&self, target: &str, wanted: &str) -> Ended {

@@ -136,7 +136,7 @@ impl Client {
         let mut command = Command::new(found);
         command.args(arguments).current_dir(&self.directory).env_clear();
         // Plain text, wide enough that no line is broken.
-        let plain = [("NO_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", "1000"), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
+        let plain = [("NO_COLOR", "1"), ("COLUMNS", "1000"), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
         command.envs(plain).env("HOME", &self.home).env("PATH", &self.path).envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         ended(command.spawn().unwrap(), format!("{program} {}", arguments.join(" ")))

@@ -23,7 +23,7 @@ pub(super) fn projects(names: &[String], format: Format) -> Result<Vec<u8>> {
     html(&ProjectsHtml { api_version: API_VERSION, names })
 }
 
-/// The files of one project. `base` is the address of all files of the repo, without a slash at its end.
+/// The files of one project. `base` is the address of the repo's files, without a slash at its end.
 pub(super) fn project(project: &Project, format: Format, base: &str) -> Result<Vec<u8>> {
     if format.is_json() {
         let files = project.files.iter().map(|item| FileJson::of(&project.name, item, base)).collect();
