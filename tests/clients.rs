@@ -10,7 +10,10 @@ mod uv;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -38,7 +41,6 @@ impl Bench {
         let quiet = [
             ("PIP_CONFIG_FILE", "/dev/null"),
             ("UV_NO_CACHE", "1"),
-            ("UV_NO_CONFIG", "1"),
             ("UV_NO_PROGRESS", "1"),
             ("UV_PYTHON_DOWNLOADS", "never"),
             ("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring"),
@@ -92,7 +94,7 @@ impl Bench {
     }
 
     fn uv_publish(&self, token: &str, files: &[&str]) -> Ended {
-        self.client.run("uv", &[&["publish", "--publish-url", &self.upload_url(), "--token", token], files].concat())
+        self.client.run("uv", &[&["publish", "--no-config", "--publish-url", &self.upload_url(), "--token", token], files].concat())
     }
 
     /// Takes a version back from those who do not pin it.
@@ -142,6 +144,11 @@ fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/venv/bin")
 }
 
+/// The line of a file in RECORD (PEP 376, PEP 427).
+fn recorded(path: &str, content: &str) -> String {
+    format!("{path},sha256={},{}\n", URL_SAFE_NO_PAD.encode(Sha256::digest(content)), content.len())
+}
+
 /// A wheel that every installer takes: its file name and its bytes.
 fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
     let spelled = name.to_lowercase().split(['-', '_', '.']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
@@ -152,7 +159,7 @@ fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
         (format!("{info}/METADATA"), metadata),
         (format!("{info}/WHEEL"), "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned()),
     ];
-    let record: String = files.iter().map(|(path, _)| format!("{path},,\n")).collect();
+    let record: String = files.iter().map(|(path, content)| recorded(path, content)).collect();
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (path, content) in files.iter().chain([&(format!("{info}/RECORD"), format!("{record}{info}/RECORD,,\n"))]) {
         writer.start_file(path.as_str(), SimpleFileOptions::default()).unwrap();

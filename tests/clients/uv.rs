@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{Bench, DENIED, HELD, YANKED};
+use super::{Bench, DENIED, HELD, YANKED, venv};
 use crate::support::{Client, Ended};
 
 impl Bench {
     fn uv_from(&self, index: &str, target: &str, wanted: &[&str]) -> Ended {
-        let from = ["pip", "install", "--python", "python", "--default-index", index, "--target", target];
+        let from = ["pip", "install", "--no-config", "--python", "python", "--default-index", index, "--target", target];
         self.client.run("uv", &[&from[..], wanted].concat())
     }
 
@@ -29,6 +29,12 @@ impl Bench {
     }
 }
 
+/// Runs a command of uv's on a project.
+fn uv(project: &Client, arguments: &[&str]) -> Ended {
+    let python = venv().join("python");
+    project.run("uv", &[arguments, &["--python", python.to_str().unwrap()]].concat())
+}
+
 #[test]
 fn uv_installs_pins_ranges_lock_files_and_any_spelling() {
     let bench = Bench::stocked();
@@ -42,18 +48,18 @@ fn uv_installs_pins_ranges_lock_files_and_any_spelling() {
     assert_eq!(bench.installed("odd", "odd_name_x"), "1.0.post1+local.1");
 
     let project = bench.uv_project("project", "app");
-    project.run("uv", &["lock", "--python", "python"]).well();
+    uv(&project, &["lock"]).well();
     let lock = project.read("uv.lock");
     assert!(lock.contains(&bench.sha256("dist/demo-1.1-py3-none-any.whl")) && lock.contains("upload-time"), "{lock}");
-    project.run("uv", &["sync", "--frozen", "--no-install-project", "--python", "python"]).well();
-    let seen = project.run("uv", &["pip", "list"]).well();
-    assert!(seen.stdout.contains("demo    1.1"), "{}", seen.stdout);
+    uv(&project, &["sync", "--frozen", "--no-install-project"]).well();
+    let seen = project.run("uv", &["pip", "freeze"]).well();
+    assert_eq!(seen.stdout, "app==1.0\ndemo==1.1\n");
 }
 
 #[test]
 fn uv_says_why_a_version_is_held_or_rejected_passes_it_over_and_installs_what_was_released() {
     let bench = Bench::stocked();
-    let said = bench.uv("pinned", "demo==2.0").badly().says(&["Server message: Quarantined, ", HELD]);
+    let said = bench.uv("pinned", "demo==2.0").badly().says(&["423 demo-2.0-py3-none-any.whl quarantined: ", HELD]);
     bench.served.snapshot("uv", "held-pin", &said);
     let said = bench.uv("only", "demo>1.5").badly().says(&["yanked", HELD]);
     bench.served.snapshot("uv", "held-range", &said);
@@ -66,9 +72,9 @@ fn uv_says_why_a_version_is_held_or_rejected_passes_it_over_and_installs_what_wa
     bench.uv("latest", "demo>1.5").well();
     assert_eq!(["pinned", "latest"].map(|target| bench.installed(target, "demo")), ["2.0", "2.0"]);
     let project = bench.uv_project("project", "demo>=2.0");
-    project.run("uv", &["lock", "--python", "python"]).well();
+    uv(&project, &["lock"]).well();
     bench.hold("demo", "2.0");
-    let said = project.run("uv", &["sync", "--frozen", "--no-install-project", "--python", "python"]).badly();
+    let said = uv(&project, &["sync", "--frozen", "--no-install-project"]).badly();
     bench.served.snapshot("uv", "held-lock", &said.says(&["Server message: Quarantined, "]));
 
     bench.served.review("main", "reject");
