@@ -85,6 +85,18 @@ impl PackageType {
         PackageType("pypi".to_owned())
     }
 
+    /// JavaScript packages.
+    #[must_use]
+    pub fn npm() -> PackageType {
+        PackageType("npm".to_owned())
+    }
+
+    /// Rust crates.
+    #[must_use]
+    pub fn cargo() -> PackageType {
+        PackageType("cargo".to_owned())
+    }
+
     /// Whether the file names of a package share one namespace over all its versions, as PyPI's do; then a file name is
     /// spent once any sealed version has used it.
     #[must_use]

@@ -9,6 +9,7 @@
 
 mod address;
 mod generic;
+mod npm;
 mod outcome;
 mod pypi;
 mod refusal;
