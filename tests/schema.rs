@@ -300,8 +300,8 @@ fn what_is_written_once_cannot_be_changed_or_deleted() {
     }
 }
 
-/// Tables that tell of a version what is no part of it: what scanners say, who fetched it, what waivers were good for.
-const BESIDE: [&str; 3] = ["scan_findings", "downloads", "waiver_use"];
+/// Tables that tell of a version what is no part of it: what scanners say, who fetched it, what waivers were good for, what names it.
+const BESIDE: [&str; 5] = ["scan_findings", "downloads", "waiver_use", "package_tags", "wanted_tags"];
 
 #[test]
 fn every_table_about_a_version_is_sealed_or_written_once() {

@@ -10,6 +10,7 @@ use super::download::FetchedBy;
 use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
+use super::mark::MarkEvent;
 use super::name::{RepoKey, Subject};
 use super::quarantine::Ballot;
 use super::webhook::WebhookEvent;
@@ -86,6 +87,10 @@ pub enum Event {
     },
     DraftReused {
         version: Named,
+    },
+    DraftRemoved {
+        version: Named,
+        reason: String,
     },
     EntriesSet {
         version: Named,
@@ -207,6 +212,7 @@ pub enum Event {
     },
     Webhook(WebhookEvent),
     Exception(ExceptionEvent),
+    Mark(MarkEvent),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -279,6 +285,7 @@ impl Event {
             }
             Event::DraftCreated { version } => on_version("package.version.draft.created", version, json!({})),
             Event::DraftReused { version } => on_version("package.version.draft.reused", version, json!({})),
+            Event::DraftRemoved { version, reason } => on_version("package.version.draft.removed", version, json!({"reason": reason})),
             Event::EntriesSet { version, count, first_path } => {
                 on_version("package.version.entries.upserted", version, json!({"count": count, "firstPath": first_path}))
             }
@@ -343,6 +350,7 @@ impl Event {
             Event::JobCancelled { job_id } => entry("job.cancelled", "job", job_id, json!({})),
             Event::Webhook(event) => event.audit(),
             Event::Exception(event) => event.audit(),
+            Event::Mark(event) => event.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }

@@ -82,6 +82,7 @@ impl Event {
             | Event::UploadVerificationFailed { .. }
             | Event::DraftCreated { .. }
             | Event::DraftReused { .. }
+            | Event::DraftRemoved { .. }
             | Event::EntriesSet { .. }
             | Event::EntryRemoved { .. }
             | Event::ManifestSet { .. }
@@ -104,6 +105,7 @@ impl Event {
             | Event::JobCancelled { .. }
             | Event::Webhook(_)
             | Event::Exception(_)
+            | Event::Mark(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

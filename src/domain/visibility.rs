@@ -160,6 +160,16 @@ impl Sealed<Version> {
         self.content.coordinates.version_key() == at.version_key()
     }
 
+    /// Its name and standing for an index, which may name to every reader what is open or withheld; `None` for drafts, tombstones and
+    /// another repo's content.
+    pub fn name_in_index(self, permit: &Permit<Read>) -> Option<(Coordinates, Standing)> {
+        let is_named = match decide(self.standing.state) {
+            Sight::Open | Sight::Withheld => true,
+            Sight::Unfinished | Sight::Gone => false,
+        };
+        (is_named && permit.repo_key() == &self.repo).then_some((self.content.coordinates, self.standing))
+    }
+
     /// Its name and standing for a list, if a list for this permit may name it at all: readers see what is open, writers
     /// also drafts and what is withheld, reviewers everything.
     pub fn name_for(self, permit: &Permit<Read>) -> Option<(VersionId, Coordinates, Standing)> {

@@ -1,6 +1,7 @@
 //! THE DOOR IN. Invariant: every way to become visible runs the gate first and hands its verdict to the store, which checks
 //! that content and policies are still those judged; if they are not, the gate runs again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Registry;
@@ -9,6 +10,7 @@ use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::mark::TagName;
 use crate::domain::name::Coordinates;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
@@ -55,6 +57,8 @@ pub struct Deposit {
     pub entries: Vec<NewEntry>,
     /// Its manifest, a JSON object.
     pub manifest: Option<Vec<u8>>,
+    /// Tags that name it from the moment it is published or held.
+    pub tags: Vec<String>,
 }
 
 impl Registry {
@@ -84,19 +88,21 @@ impl Registry {
     /// left as it is.
     ///
     /// # Errors
-    /// As for a publish; `conflict` when the coordinate is taken.
+    /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken.
     pub async fn deposit(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<Admitted> {
         let id = self.draft_whole(permit, deposit).await?;
         self.publish(permit, id, None).await
     }
 
     async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
+        let tags = deposit.tags.iter().map(|tag| tag.parse()).collect::<Result<BTreeSet<TagName>>>()?;
         self.check_reserved(permit, deposit.coordinates.package(), Action::Publish).await?;
         let writing = permit.clone();
         self.store
             .write(permit, move |tx| {
                 let (version, reused) = tx.draft(&writing, &deposit.coordinates)?;
                 let id = version.id;
+                tx.want_tags(&version, &tags)?;
                 let named = tx.put_entries(&writing, &id, &deposit.entries)?;
                 let event =
                     if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };

@@ -19,6 +19,7 @@ mod gate;
 mod health;
 mod inspection;
 mod lifecycle;
+mod marks;
 mod operations;
 mod policies;
 mod proof;

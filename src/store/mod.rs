@@ -50,6 +50,7 @@ mod settings;
 mod steps;
 mod survey;
 mod sweeps;
+mod tags;
 mod tokens;
 mod uploads;
 mod versions;

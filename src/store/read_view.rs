@@ -16,8 +16,8 @@ use crate::error::{Code, Error, Result};
 
 /// The questions of somebody who may read the repo of the permit.
 pub struct ReadView {
-    connection: Reader,
-    permit: Permit<Read>,
+    pub(super) connection: Reader,
+    pub(super) permit: Permit<Read>,
 }
 
 impl ReadView {

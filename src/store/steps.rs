@@ -148,8 +148,10 @@ impl Write<'_> {
                     self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
                 self.schedule_next(&version_id, verdict)?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
+                let tags = self.take_wanted_tags(&version)?;
                 Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None))
-                    .and(event))
+                    .and(event)
+                    .and_all(tags))
             }
             Decision::Quarantine | Decision::Deny => {
                 let reasons = verdict.reasons().to_vec();
@@ -160,14 +162,16 @@ impl Write<'_> {
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
                 self.schedule_next(&version_id, verdict)?;
                 let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
+                let tags = self.take_wanted_tags(&version)?;
                 let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
-                Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold))
+                Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold).and_all(tags))
             }
         }
     }
 
     fn deny(&mut self, judged: &Named, repo: &RepoKey, verdict: &Verdict) -> Result<Done<Admission>> {
         let evaluation_id = self.add_evaluation(&NewEvaluation { verdict, repo, reason: "", quarantine_id: None })?;
+        self.forget_wanted_tags(&judged.version_id)?;
         let reasons = verdict.reasons().to_vec();
         let denied = Event::PolicyDenied { evaluation_id, version: judged.clone(), action: verdict.action(), reasons: reasons.clone() };
         Ok(Done::new(Admission::Denied { evaluation_id, reasons }, evaluated(judged, verdict, evaluation_id, None)).and(denied))
@@ -315,7 +319,8 @@ impl Write<'_> {
         self.step(&version, Step::Tombstone, None, None)?;
         let after = self.found(permit.repo_key(), id)?.content;
         let event = Event::Tombstoned { version: versions::named(&after), reason: reason.to_owned() };
-        Ok(Done::new(after, event))
+        let tags = self.remove_tags_of(&after)?;
+        Ok(Done::new(after, event).and_all(tags))
     }
 
     /// Writes the record of a take-back; it must stand before the state says so.

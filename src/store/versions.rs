@@ -96,7 +96,7 @@ pub(super) struct Found<T> {
 }
 
 impl Found<Version> {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Found<Version>> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Found<Version>> {
         Ok(Found { standing: standing(row)?, content: version(row)? })
     }
 

@@ -2,10 +2,13 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+mod client_run;
+pub mod clients;
 mod daemon;
 mod engine;
 mod pypi;
 mod receiver;
+mod snapshots;
 mod steps;
 
 use std::path::Path;
@@ -27,6 +30,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
+pub use client_run::{Client, Ended};
+pub use clients::Served;
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
@@ -175,6 +180,9 @@ impl TestApp {
             "freezes",
             "scan_findings",
             "advisories",
+            "package_tags",
+            "wanted_tags",
+            "package_owners",
         ];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }

@@ -182,7 +182,7 @@ async fn put_together(
     let mut facts = vec![("filename", path.as_str()), ("filetype", subject.file.kind.filetype())];
     facts.extend(form.said.get("pyversion").map(|version| ("pyversion", version.as_str())));
     let entries = std::iter::once(file).chain(beside).collect();
-    Ok(Deposit { coordinates: subject.at.clone(), entries, manifest: Some(core.into_manifest(&facts)) })
+    Ok(Deposit { coordinates: subject.at.clone(), entries, manifest: Some(core.into_manifest(&facts)), tags: Vec::new() })
 }
 
 async fn side_file(app: &App, permit: &Permit<Write>, name: (&RelativePath, &str), bytes: Bytes, media_type: &str) -> Result<NewEntry> {
