@@ -30,6 +30,7 @@ pub mod quarantine;
 pub mod repo;
 pub mod reservation;
 pub mod roles;
+mod spelling;
 pub mod time;
 pub mod version;
 pub mod version_range;

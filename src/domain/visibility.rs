@@ -57,6 +57,8 @@ pub struct Hold {
     pub reasons: Vec<Reason>,
     /// Since when.
     pub since: Time,
+    /// When the policy will allow it, if its rules say so and it still waits for that.
+    pub opens_at: Option<Time>,
 }
 
 /// Something out of the database whose visibility nobody has checked yet.
@@ -149,7 +151,19 @@ impl<T> Sealed<T> {
     }
 }
 
+impl Sealed<Release> {
+    /// The package URL, which says nothing of the content.
+    pub fn purl(&self) -> String {
+        self.content.version.coordinates.purl()
+    }
+}
+
 impl Sealed<Version> {
+    /// The package URL, which says nothing of the content.
+    pub fn purl(&self) -> String {
+        self.content.coordinates.purl()
+    }
+
     /// The version's id, which says nothing of its content.
     pub fn id(&self) -> VersionId {
         self.content.id
@@ -244,7 +258,13 @@ pub fn withheld(standing: &Standing, code: Code, what: impl std::fmt::Display) -
         QuarantineStatus::Rejected => "was rejected",
         QuarantineStatus::Quarantined | QuarantineStatus::Released => "is quarantined",
     };
-    Error::new(code, format!("{what} {word}: {why}; {next}"))
+    let opens_at = hold.opens_at.filter(|_| hold.status == QuarantineStatus::Quarantined);
+    let error = Error::new(code, format!("{what} {word}: {why}; {next}"));
+    let error = match opens_at {
+        Some(at) => error.with("opensAt", at.to_string()),
+        None => error,
+    };
+    error
         .with("quarantineId", hold.quarantine_id.to_string())
         .with("status", hold.status.as_str())
         .with("reasons", serde_json::to_value(&hold.reasons).unwrap_or_default())

@@ -19,7 +19,7 @@ mod tests;
 
 pub use address::encoded;
 pub use outcome::Outcome;
-pub use refusal::{Audience, Withholding, explained, line, problem};
+pub use refusal::{Audience, NPM_NOTICE, Withholding, cargo_refusal, explained, npm_refusal, problem};
 
 use crate::app::App;
 use crate::http::Routes;

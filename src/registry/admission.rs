@@ -12,6 +12,7 @@ use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::mark::TagName;
 use crate::domain::name::Coordinates;
+use crate::domain::time::Time;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
@@ -45,6 +46,8 @@ pub enum Admitted {
         quarantine_id: QuarantineId,
         /// Why.
         reasons: Vec<Reason>,
+        /// When the policy will allow it, if its rules say so.
+        opens_at: Option<Time>,
     },
 }
 
@@ -233,8 +236,8 @@ fn settled(admission: Admission, named: &Named) -> Result<Option<Admitted>> {
     match admission {
         Admission::Published { version_id, evaluation_id } => Ok(Some(Admitted::Published { version_id, evaluation_id })),
         Admission::AlreadyPublished { version_id } => Ok(Some(Admitted::AlreadyPublished { version_id })),
-        Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons } => {
-            Ok(Some(Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons }))
+        Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at } => {
+            Ok(Some(Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at }))
         }
         Admission::Denied { evaluation_id, reasons } => Err(denied(named, evaluation_id, &reasons)),
         Admission::Stale => Ok(None),

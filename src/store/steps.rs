@@ -14,6 +14,7 @@ use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::RepoKey;
+use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Verdict, digest_of_policies};
@@ -43,6 +44,8 @@ pub enum Admission {
         quarantine_id: QuarantineId,
         /// Why.
         reasons: Vec<Reason>,
+        /// When the policy will allow it, if its rules say so.
+        opens_at: Option<Time>,
     },
     /// It may not become visible; nothing but the evaluation was kept.
     Denied {
@@ -157,13 +160,14 @@ impl Write<'_> {
                 let reasons = verdict.reasons().to_vec();
                 self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
                 let evaluation_id = EvaluationId::new(self.uuid());
-                let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                let quarantine_id =
+                    self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), (&reasons, verdict.opens_at()))?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
                 self.schedule_next(&version_id, verdict)?;
                 let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
                 let tags = self.take_wanted_tags(&version)?;
-                let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
+                let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at: verdict.opens_at() };
                 Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold).and_all(tags))
             }
         }

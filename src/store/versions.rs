@@ -28,6 +28,7 @@ pub(super) fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
             status: rows::parse(row, "hold_status")?,
             reasons: rows::json(row, "hold_reasons")?,
             since: rows::time(row, "held_at")?,
+            opens_at: rows::time_optional(row, "opens_at")?,
         }),
         None => None,
     };
@@ -40,8 +41,7 @@ pub(super) fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
     let name: String = row.get("name")?;
     let text: String = row.get("version")?;
     let distribution: String = row.get("distribution")?;
-    let coordinates = PackageName::new(rows::parse(row, "package_type")?, &namespace, &name)
-        .and_then(|package| Coordinates::new(package, &text))
+    let coordinates = Coordinates::new(PackageName::as_written(rows::parse(row, "package_type")?, &namespace, &name), &text)
         .and_then(|coordinates| match distribution.is_empty() {
             true => Ok(coordinates),
             false => Ok(coordinates.distribution_named(&distribution.parse()?)),
@@ -195,6 +195,7 @@ pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest:
     let mut statement = connection.prepare_cached(
         "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
                 version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
+                version_rows.opens_at,
                 entries.path, entries.size_bytes, entries.media_type, entries.sha1
          FROM entries JOIN version_rows USING (version_id)
          WHERE entries.digest = :digest AND version_rows.repo_key = :repo

@@ -52,6 +52,15 @@ pub(super) struct Shown {
     pub(super) is_signed: bool,
 }
 
+/// For whom an index is made: what it tells of reasons and the addresses it names depend on that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Reader {
+    /// Whether there are credentials.
+    pub(super) audience: Audience,
+    /// The address under which the server is reached.
+    pub(super) base_url: String,
+}
+
 /// One release as the index will list it: small, so that no more than one manifest is in memory at a time.
 pub(super) enum Entry {
     /// A visible release: its version, whether it is yanked, and its files.
@@ -82,15 +91,15 @@ impl Entry {
 }
 
 impl Project {
-    /// The view of what is listed of the project `name`, for this audience; `None` when that is nothing.
-    pub(super) fn of(name: &str, entries: Vec<Entry>, audience: Audience) -> Option<Project> {
+    /// The view of what is listed of the project `name`, for this reader; `None` when that is nothing.
+    pub(super) fn of(name: &str, entries: Vec<Entry>, reader: &Reader) -> Option<Project> {
         let alternative = newest(&entries);
         let mut rows: Vec<(Coordinates, Item)> = Vec::new();
         for entry in entries {
             match entry {
                 Entry::Shown { at, items, .. } => rows.extend(items.into_iter().map(|item| (at.clone(), item))),
                 Entry::Withheld(marked) => {
-                    let items = marked_items(&marked, alternative.as_deref(), audience);
+                    let items = marked_items(&marked, alternative.as_deref(), reader);
                     rows.extend(items.into_iter().map(|item| (marked.coordinates.clone(), item)));
                 }
             }
@@ -142,8 +151,8 @@ fn shown(file: &File, by_key: &HashMap<String, &File>, requires_python: Option<S
     }
 }
 
-fn marked_items(marked: &Marked, alternative: Option<&str>, audience: Audience) -> Vec<Item> {
-    let why = Withholding::new(&marked.coordinates.to_string(), &marked.standing, alternative).line(audience);
+fn marked_items(marked: &Marked, alternative: Option<&str>, reader: &Reader) -> Vec<Item> {
+    let why = Withholding::new(&marked.coordinates.to_string(), &marked.standing, alternative).on(&reader.base_url).line(reader.audience);
     let keys: HashSet<String> = marked.paths.iter().map(RelativePath::key).collect();
     let paths = marked.paths.iter().filter(|path| is_distribution(path, |key| keys.contains(key)));
     paths.map(|path| Item { filename: path.to_string(), yanked: Some(why.clone()), shown: None }).collect()

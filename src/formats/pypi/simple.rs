@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::index::{Entry, Project};
+use super::index::{Entry, Project, Reader};
 use super::name;
 use super::negotiate::Format;
 use super::page;
@@ -34,10 +34,11 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
     if written != package.name_key() {
         return moved(&request, &format!("../{}/", package.name_key()));
     }
+    let reader = Reader { audience: Audience::of(permit.caller()), base_url: request.base_url().unwrap_or_default() };
     let bytes = app
         .run(move |app| {
             let entries = app.registry.listed_releases(&permit, &package, Entry::of)?;
-            let view = Project::of(package.name_key(), entries, Audience::of(permit.caller()));
+            let view = Project::of(package.name_key(), entries, &reader);
             page::project(&view.ok_or_else(|| Error::not_found(format!("the project {package}")))?, format)
         })
         .await?;

@@ -166,7 +166,7 @@ async fn a_held_file_is_listed_with_its_reason_and_nothing_of_its_content() {
             let refused = app.call(method, &uri, &reader, &[], "").await;
             assert_eq!((refused.status, refused.header("cache-control")), (423, "no-store"), "{uri}");
             assert!(
-                refused.reason.contains("younger than 7 days (rule cooldown). Use 1.0 or ask a reviewer to release"),
+                refused.reason.contains("younger than 7 days (rule cooldown). Use 1.0 or ask: http://registry.test/q/"),
                 "{}",
                 refused.reason
             );

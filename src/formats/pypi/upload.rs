@@ -33,6 +33,7 @@ struct Subject {
 /// POST of the upload form.
 pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Request) -> Result<Reply> {
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
+    let base_url = request.base_url().unwrap_or_default();
     let mut form = Form::read(&app, request).await?;
     let Some((file_name, received)) = form.content.take() else {
         return Err(Error::bad_request("the form has no file: its part content is missing"));
@@ -53,7 +54,7 @@ pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Re
     let digest = received.digest();
     let deposit = put_together(&app, &permit, &subject, form, (received, metadata)).await?;
     match app.registry.deposit(&permit, deposit).await {
-        Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted)),
+        Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted, &base_url)),
         // Somebody may have sent the same file in the meantime.
         Err(error) if error.code() == Code::Conflict => match existing(&app, &permit, &subject, digest).await? {
             Some(outcome) => answer(&outcome),
