@@ -27,5 +27,5 @@ use crate::http::Routes;
 /// Every route of every protocol.
 #[must_use]
 pub fn routes() -> Routes<App> {
-    Routes::new().join(generic::routes()).join(pypi::routes())
+    Routes::new().join(generic::routes()).join(npm::routes()).join(pypi::routes())
 }

@@ -110,7 +110,9 @@ pub(super) fn shown(release: &Visible<Release>, frame: Frame<'_>) -> Result<Opti
     let dist = ShownDist {
         tarball: address(&version.coordinates, frame)?,
         // What came by another way than a publish of npm has no sha512; its sha256 is known of every file.
-        integrity: Some(kept.map_or_else(|| format!("sha256-{}", STANDARD.encode(tarball.digest.as_bytes())), |dist| dist.integrity.clone())),
+        integrity: Some(
+            kept.map_or_else(|| format!("sha256-{}", STANDARD.encode(tarball.digest.as_bytes())), |dist| dist.integrity.clone()),
+        ),
         shasum: tarball.sha1.as_deref(),
         file_count: kept.and_then(|dist| dist.file_count),
         unpacked_size: kept.and_then(|dist| dist.unpacked_size),

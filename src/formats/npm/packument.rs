@@ -125,16 +125,20 @@ impl Packument {
     }
 
     fn restrictions(&self, frame: Frame<'_>) -> Result<Option<Restrictions>> {
-        let withheld: Vec<&Marked> = self.entries.iter().filter_map(|entry| if let Entry::Withheld(marked) = entry { Some(&**marked) } else { None }).collect();
+        let withheld: Vec<&Marked> =
+            self.entries.iter().filter_map(|entry| if let Entry::Withheld(marked) = entry { Some(&**marked) } else { None }).collect();
         let Some(newest) = withheld.last() else { return Ok(None) };
         let candidates: Vec<Candidate<'_>> = self.entries.iter().filter_map(Entry::candidate).collect();
         let what = format!("{} {}", name::written(newest.coordinates.package()), newest.coordinates.version());
-        let line = Withholding::new(&what, &newest.standing, tags::newest(&candidates, |_| true).as_deref()).on(frame.base_url).line(frame.audience);
+        let line = Withholding::new(&what, &newest.standing, tags::newest(&candidates, |_| true).as_deref())
+            .on(frame.base_url)
+            .line(frame.audience);
         let message = match withheld.len() - 1 {
             0 => line,
             more => format!("{line} (and {more} more)"),
         };
-        let texts = withheld.iter().map(|marked| Ok((marked.coordinates.version().to_owned(), manifest::withheld(&marked.coordinates, frame)?)));
+        let texts =
+            withheld.iter().map(|marked| Ok((marked.coordinates.version().to_owned(), manifest::withheld(&marked.coordinates, frame)?)));
         Ok(Some(Restrictions { message, versions: Texts(texts.collect::<Result<_>>()?) }))
     }
 
@@ -144,8 +148,7 @@ impl Packument {
             Entry::Shown { published_at, .. } => *published_at,
             Entry::Withheld(marked) => marked.standing.hold.as_ref().map(|hold| hold.since),
         };
-        let versions: Vec<(&str, Time)> =
-            self.entries.iter().filter_map(|entry| Some((entry.at().version(), of_entry(entry)?))).collect();
+        let versions: Vec<(&str, Time)> = self.entries.iter().filter_map(|entry| Some((entry.at().version(), of_entry(entry)?))).collect();
         let first = versions.iter().map(|(_, time)| *time).min().map(|time| ("created", time));
         let last = versions.iter().map(|(_, time)| *time).max().map(|time| ("modified", time));
         first.into_iter().chain(last).chain(versions.iter().copied()).collect()

@@ -124,10 +124,8 @@ fn tagged(app: &App, permit: &Permit<Read>, package: &PackageName, tag: &str) ->
 /// The tags of a package as its document has them. Blocks.
 pub(super) fn pointed_tags(app: &App, permit: &Permit<Read>, package: &PackageName) -> Result<std::collections::BTreeMap<String, String>> {
     let versions = app.registry.visible_versions(permit, package)?;
-    let candidates: Vec<Candidate<'_>> = versions
-        .iter()
-        .map(|version| Candidate { at: &version.coordinates, is_deprecated: version.yanked_reason.is_some() })
-        .collect();
+    let candidates: Vec<Candidate<'_>> =
+        versions.iter().map(|version| Candidate { at: &version.coordinates, is_deprecated: version.yanked_reason.is_some() }).collect();
     let named = app.registry.tags(permit, package)?;
     if candidates.is_empty() && named.is_empty() {
         return Err(absent(package));

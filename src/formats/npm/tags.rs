@@ -61,7 +61,8 @@ mod tests {
         let package = name::package("a").unwrap();
         let all: Vec<(Coordinates, bool)> =
             visible.iter().map(|text| (name::version(&package, text.trim_end_matches('!')).unwrap(), text.ends_with('!'))).collect();
-        let candidates: Vec<Candidate<'_>> = all.iter().map(|(at, is_deprecated)| Candidate { at, is_deprecated: *is_deprecated }).collect();
+        let candidates: Vec<Candidate<'_>> =
+            all.iter().map(|(at, is_deprecated)| Candidate { at, is_deprecated: *is_deprecated }).collect();
         let tags = tags.iter().map(|(tag, version)| ((*tag).to_owned(), (*version).to_owned())).collect();
         pointed(&tags, &candidates).into_iter().collect()
     }
@@ -73,10 +74,10 @@ mod tests {
     #[test]
     fn a_tag_that_names_what_may_be_had_stays_as_it_is() {
         assert_eq!(latest("1.0.0", &["1.0.0", "2.0.0"]), "1.0.0");
-        assert_eq!(seen(&[("next", "2.0.0-rc.1")], &["1.0.0", "2.0.0-rc.1"]), [
-            ("latest".to_owned(), "1.0.0".to_owned()),
-            ("next".to_owned(), "2.0.0-rc.1".to_owned())
-        ]);
+        assert_eq!(
+            seen(&[("next", "2.0.0-rc.1")], &["1.0.0", "2.0.0-rc.1"]),
+            [("latest".to_owned(), "1.0.0".to_owned()), ("next".to_owned(), "2.0.0-rc.1".to_owned())]
+        );
     }
 
     #[test]
