@@ -12,7 +12,7 @@ use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
 use super::mark::MarkEvent;
-use super::name::{PackageType, RepoKey, Subject};
+use super::name::{PackageName, PackageType, RepoKey, Subject};
 use super::quarantine::Ballot;
 use super::webhook::WebhookEvent;
 
@@ -23,6 +23,8 @@ pub struct Named {
     pub repo: RepoKey,
     /// The version.
     pub version_id: VersionId,
+    /// Its package.
+    pub package: PackageName,
     /// Its package URL, for people.
     pub purl: String,
 }

@@ -45,6 +45,7 @@ pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use inspection::{InspectionLimits, Inspector};
+pub use marks::ListedTag;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
 pub use proof::{Mismatch, Proof, Today};

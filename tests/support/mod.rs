@@ -10,6 +10,7 @@ mod pypi;
 mod receiver;
 mod snapshots;
 mod steps;
+mod verbs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
 pub use receiver::{Answer, Received, Receiver};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
+pub use verbs::{package, version_of};
 
 /// When every test begins.
 pub const START: &str = "2026-06-01T12:00:00.000Z";
