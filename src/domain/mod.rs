@@ -23,6 +23,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod mark;
 pub mod name;
+pub mod named;
 pub mod order;
 pub mod outbox;
 pub mod owner;
