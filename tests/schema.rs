@@ -267,7 +267,7 @@ const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
     ),
     (
         "quarantine_items",
-        "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'rejected', 'publish', 'c', NULL, '[]', 1, 'ann', 2, 'bob', NULL)",
+        "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'rejected', 'publish', 'c', NULL, '[]', 1, 'ann', 2, 'bob', NULL, NULL)",
         "UPDATE quarantine_items SET status = 'released'",
     ),
     (
@@ -300,8 +300,8 @@ fn what_is_written_once_cannot_be_changed_or_deleted() {
     }
 }
 
-/// Tables that tell of a version what is no part of it: what scanners say, who fetched it, what waivers were good for.
-const BESIDE: [&str; 3] = ["scan_findings", "downloads", "waiver_use"];
+/// Tables that tell of a version what is no part of it: what scanners say, who fetched it, what waivers were good for, what names it.
+const BESIDE: [&str; 5] = ["scan_findings", "downloads", "waiver_use", "package_tags", "wanted_tags"];
 
 #[test]
 fn every_table_about_a_version_is_sealed_or_written_once() {
@@ -332,15 +332,14 @@ fn an_item_is_resolved_once_and_its_history_stays() {
     insert_version(&connection, "v", State::Quarantined, "published");
     connection
         .execute(
-            "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)",
+            "INSERT INTO quarantine_items VALUES ('q', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL, NULL)",
             [],
         )
         .unwrap();
     for column in ["reasons = '[1]'", "held_from = 'published'", "created_at = 2", "created_by = 'bob'", "content_digest = 'd'"] {
         assert_eq!(outcome(connection.execute(&format!("UPDATE quarantine_items SET {column}"), [])), "written_once", "{column}");
     }
-    let second =
-        "INSERT INTO quarantine_items VALUES ('r', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL)";
+    let second = "INSERT INTO quarantine_items VALUES ('r', 'main', 'v', 'quarantined', 'publish', 'c', NULL, '[]', 1, 'ann', NULL, NULL, NULL, NULL)";
     assert!(outcome(connection.execute(second, [])).contains("UNIQUE"), "a version has two open holds");
     let resolve = "UPDATE quarantine_items SET status = 'released', resolved_at = 2, resolved_by = 'bob'";
     assert_eq!(outcome(connection.execute(resolve, [])), "ok");

@@ -1,7 +1,7 @@
 //! OSV's ecosystems and the package types they are here. Invariant: only ecosystems whose order of versions is known are listed, and
 //! a package has one key, whichever of its spellings an advisory uses.
 
-use crate::domain::name::{PackageName, PackageType};
+use crate::domain::name::{NAME_LIMIT_BYTES, PackageName, PackageType};
 
 macro_rules! ecosystems {
     ($($variant:ident $name:literal $package_type:literal;)+) => {
@@ -61,7 +61,8 @@ impl Ecosystem {
         let separator = if self == Ecosystem::Maven { ':' } else { '/' };
         let (namespace, name) = name.rsplit_once(separator).unwrap_or(("", name));
         let package_type = self.package_type().parse().ok()?;
-        PackageName::new(package_type, namespace, name).ok().map(|package| package_key(&package))
+        let fits = |part: &str| part.len() <= NAME_LIMIT_BYTES && !part.contains(|sign: char| sign.is_whitespace() || sign.is_control());
+        (!name.is_empty() && fits(name) && fits(namespace)).then(|| package_key(&PackageName::as_written(package_type, namespace, name)))
     }
 }
 

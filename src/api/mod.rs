@@ -18,6 +18,7 @@ mod findings;
 mod firings;
 mod freezes;
 mod health;
+mod marks;
 mod metrics;
 mod operations;
 mod packages;
@@ -59,6 +60,7 @@ pub fn routes() -> Routes<App> {
         .join(drafts::routes())
         .join(versions::routes())
         .join(packages::routes())
+        .join(marks::routes())
         .join(policies::routes())
         .join(evaluations::routes())
         .join(proofs::routes())

@@ -149,13 +149,15 @@ pub(super) struct HoldBody {
     status: QuarantineStatus,
     reasons: Vec<Reason>,
     since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<Time>,
 }
 
 impl HoldBody {
     /// The hold of a standing, if there is one.
     pub(super) fn of(standing: &Standing) -> Option<HoldBody> {
-        let Hold { quarantine_id, status, reasons, since } = standing.hold.as_ref()?;
-        Some(HoldBody { quarantine_id: *quarantine_id, status: *status, reasons: reasons.clone(), since: *since })
+        let Hold { quarantine_id, status, reasons, since, opens_at } = standing.hold.as_ref()?;
+        Some(HoldBody { quarantine_id: *quarantine_id, status: *status, reasons: reasons.clone(), since: *since, opens_at: *opens_at })
     }
 }
 
@@ -206,6 +208,8 @@ struct AdmittedBody {
     quarantine_id: Option<QuarantineId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<Vec<Reason>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<Time>,
     /// Whether it was there before with the same content, so that nothing changed.
     idempotent: bool,
 }
@@ -218,17 +222,19 @@ pub(super) fn admitted(admitted: Admitted) -> Result<Reply> {
         evaluation_id,
         quarantine_id: None,
         reasons: None,
+        opens_at: None,
         idempotent: evaluation_id.is_none(),
     };
     match admitted {
         Admitted::Published { version_id, evaluation_id } => Reply::ok(&published(version_id, Some(evaluation_id))),
         Admitted::AlreadyPublished { version_id } => Reply::ok(&published(version_id, None)),
-        Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons } => Reply::accepted(&AdmittedBody {
+        Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at } => Reply::accepted(&AdmittedBody {
             state: State::Quarantined,
             version_id,
             evaluation_id: Some(evaluation_id),
             quarantine_id: Some(quarantine_id),
             reasons: Some(reasons),
+            opens_at,
             idempotent: false,
         }),
     }

@@ -218,7 +218,7 @@ mod tests {
         let entry = NewEntry { path: file.parse()?, digest, size_bytes, media_type: None, sha1: None };
         let at = Coordinates::new(PackageName::new(PackageType::pypi(), "", name)?, "1.0")?;
         let coordinates = if whole == "whole" { at } else { at.distribution_named(&entry.path) };
-        instance.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None }).await
+        instance.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None, tags: Vec::new() }).await
     }
 
     #[tokio::test]
@@ -262,8 +262,12 @@ mod tests {
         let source = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"late"))]);
         let (digest, size_bytes) = instance.app.registry.put_blob(&permit, Digest::of(b"late"), source).await.unwrap();
         let entry = NewEntry { path: "late".parse().unwrap(), digest, size_bytes, media_type: None, sha1: None };
-        let late =
-            instance.app.registry.deposit(&permit, Deposit { coordinates: at, entries: vec![entry], manifest: None }).await.unwrap_err();
+        let late = instance
+            .app
+            .registry
+            .deposit(&permit, Deposit { coordinates: at, entries: vec![entry], manifest: None, tags: Vec::new() })
+            .await
+            .unwrap_err();
         assert_eq!(late.code(), Code::NotFound, "{late}");
         instance.end();
     }

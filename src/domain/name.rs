@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use super::coordinates::Coordinates;
+use super::spelling::{self, keys_of};
 use crate::error::{Error, Result};
 
 /// Bytes a package name, namespace or version may have.
@@ -83,6 +84,24 @@ impl PackageType {
     #[must_use]
     pub fn pypi() -> PackageType {
         PackageType("pypi".to_owned())
+    }
+
+    /// JavaScript packages.
+    #[must_use]
+    pub fn npm() -> PackageType {
+        PackageType("npm".to_owned())
+    }
+
+    /// Rust crates.
+    #[must_use]
+    pub fn cargo() -> PackageType {
+        PackageType("cargo".to_owned())
+    }
+
+    /// Whether a package has one spelling, that of its first publisher, as clients look it up under that alone.
+    #[must_use]
+    pub fn keeps_first_spelling(&self) -> bool {
+        self.0 == "cargo"
     }
 
     /// Whether the file names of a package share one namespace over all its versions, as PyPI's do; then a file name is
@@ -206,14 +225,15 @@ impl PackageName {
             }
         }
         check_segment("packageName", name)?;
-        if package_type.as_str() == "pypi" {
-            if !namespace.is_empty() {
-                return Err(Error::bad_request("a PyPI package has no packageNamespace"));
-            }
-            check_pypi_name(name)?;
-        }
+        spelling::check(&package_type, namespace, name)?;
+        Ok(PackageName::as_written(package_type, namespace, name))
+    }
+
+    /// A name that was accepted before, whatever the rules for new ones say now: what is stored stays readable.
+    #[must_use]
+    pub fn as_written(package_type: PackageType, namespace: &str, name: &str) -> PackageName {
         let (namespace_key, name_key) = keys_of(&package_type, namespace, name);
-        Ok(PackageName { package_type, namespace: namespace.to_owned(), name: name.to_owned(), namespace_key, name_key })
+        PackageName { package_type, namespace: namespace.to_owned(), name: name.to_owned(), namespace_key, name_key }
     }
 
     /// The type.
@@ -266,40 +286,6 @@ pub(super) fn check_segment(member: &str, text: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// The one spelling of a namespace and a name by the type's rules; also of a pattern on them, so that no name is looked up under a
-/// spelling that a pattern does not have.
-pub(super) fn keys_of(package_type: &PackageType, namespace: &str, name: &str) -> (String, String) {
-    match package_type.as_str() {
-        "pypi" => (namespace.to_lowercase(), pypi_key(name)),
-        "cargo" => (namespace.to_lowercase(), name.to_lowercase().replace('_', "-")),
-        "npm" => (namespace.trim_start_matches('@').to_lowercase(), name.to_lowercase()),
-        _ => (namespace.to_lowercase(), name.to_lowercase()),
-    }
-}
-
-/// PEP 508 says which names are legal.
-fn check_pypi_name(name: &str) -> Result<()> {
-    let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let legal = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !legal || !edge(name.bytes().next()) || !edge(name.bytes().next_back()) {
-        return Err(Error::bad_request("a PyPI name has letters, digits, . _ - and starts and ends with a letter or digit (PEP 508)"));
-    }
-    Ok(())
-}
-
-/// PEP 503: lower case, runs of `-`, `_` and `.` become one `-`.
-fn pypi_key(name: &str) -> String {
-    let mut key = String::with_capacity(name.len());
-    for sign in name.chars() {
-        match sign {
-            '-' | '_' | '.' if key.ends_with('-') => {}
-            '-' | '_' | '.' => key.push('-'),
-            sign => key.push(sign.to_ascii_lowercase()),
-        }
-    }
-    key
 }
 
 #[cfg(test)]

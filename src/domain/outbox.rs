@@ -64,8 +64,11 @@ impl Event {
             Event::PolicyUpdated { repo, revision, .. } => {
                 Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
             }
-            Event::AdvisoriesImported { digest, record_count, changed_count } => {
-                let payload = json!({"advisoryDigest": digest, "recordCount": record_count, "changedCount": changed_count});
+            Event::AdvisoriesImported { digest, record_count, changed_count, packages } => {
+                let mut payload = json!({"advisoryDigest": digest, "recordCount": record_count, "changedCount": changed_count});
+                if let Some(packages) = packages {
+                    payload["packages"] = json!(packages);
+                }
                 Some(OutboxEntry { kind: OutboxKind::AdvisoriesChanged, payload })
             }
             Event::TokenIssued { .. }
@@ -82,6 +85,7 @@ impl Event {
             | Event::UploadVerificationFailed { .. }
             | Event::DraftCreated { .. }
             | Event::DraftReused { .. }
+            | Event::DraftRemoved { .. }
             | Event::EntriesSet { .. }
             | Event::EntryRemoved { .. }
             | Event::ManifestSet { .. }
@@ -104,6 +108,7 @@ impl Event {
             | Event::JobCancelled { .. }
             | Event::Webhook(_)
             | Event::Exception(_)
+            | Event::Mark(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

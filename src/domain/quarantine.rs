@@ -50,6 +50,8 @@ pub struct QuarantineItem {
     pub reasons: Vec<Reason>,
     /// When the hold began.
     pub created_at: Time,
+    /// When the policy will allow it, if its rules say so; what happens then is decided then.
+    pub opens_at: Option<Time>,
     /// Who caused it.
     pub created_by: Subject,
     /// When, by whom and with which comment it was resolved.

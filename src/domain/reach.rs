@@ -4,6 +4,7 @@
 use super::event::{Event, Named};
 use super::exception::ExceptionEvent;
 use super::id::VersionId;
+use super::mark::MarkEvent;
 use super::name::{Coordinates, PackageName, RepoKey};
 
 /// A part of the catalogue whose indexes may be out of date.
@@ -37,6 +38,7 @@ impl Event {
         match self {
             Event::DraftCreated { version }
             | Event::DraftReused { version }
+            | Event::DraftRemoved { version, .. }
             | Event::EntriesSet { version, .. }
             | Event::EntryRemoved { version, .. }
             | Event::ManifestSet { version, .. }
@@ -61,6 +63,7 @@ impl Event {
             Event::PolicyUpdated { repo, .. } => vec![repo.as_ref().map_or(Reach::Instance, Reach::Repo)],
             Event::AdvisoriesImported { .. } => vec![Reach::Instance],
             Event::Exception(said) => said.reach().into_iter().collect(),
+            Event::Mark(said) => vec![said.reach()],
             // Who may read is asked at each request, before any page; uploads, searches, jobs and webhooks are in no index.
             Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }
@@ -80,6 +83,18 @@ impl Event {
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. }
             | Event::Webhook(_) => Vec::new(),
+        }
+    }
+}
+
+impl MarkEvent {
+    /// As for [`Event::reach`].
+    fn reach(&self) -> Reach<'_> {
+        match self {
+            MarkEvent::TagSet { package, version, .. } | MarkEvent::TagRemoved { package, version, .. } => {
+                Reach::Package(&version.repo, package)
+            }
+            MarkEvent::OwnersChanged { repo, package, .. } => Reach::Package(repo, package),
         }
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::{Action, Decision, Reason, orders};
 use super::id::ReservationId;
-use super::name::{PackageName, PackageType, RepoKey, Subject, keys_of};
+use super::name::{PackageName, PackageType, RepoKey, Subject};
+use super::spelling::keys_of;
 use super::time::Time;
 use crate::error::{Error, Result};
 

@@ -7,6 +7,7 @@ use super::access::{Permit, Promote, Read, Role, Write};
 use super::candidate::Reason;
 use super::id::{QuarantineId, VersionId};
 use super::lifecycle::State;
+use super::lockable::Lockable;
 use super::name::{Coordinates, RelativePath, RepoKey};
 use super::quarantine::QuarantineStatus;
 use super::time::Time;
@@ -57,6 +58,8 @@ pub struct Hold {
     pub reasons: Vec<Reason>,
     /// Since when.
     pub since: Time,
+    /// When the policy will allow it, if its rules say so and it still waits for that.
+    pub opens_at: Option<Time>,
 }
 
 /// Something out of the database whose visibility nobody has checked yet.
@@ -149,7 +152,19 @@ impl<T> Sealed<T> {
     }
 }
 
+impl Sealed<Release> {
+    /// The package URL, which says nothing of the content.
+    pub fn purl(&self) -> String {
+        self.content.version.coordinates.purl()
+    }
+}
+
 impl Sealed<Version> {
+    /// The package URL, which says nothing of the content.
+    pub fn purl(&self) -> String {
+        self.content.coordinates.purl()
+    }
+
     /// The version's id, which says nothing of its content.
     pub fn id(&self) -> VersionId {
         self.content.id
@@ -158,6 +173,16 @@ impl Sealed<Version> {
     /// Whether it is a distribution of the release at these coordinates.
     pub fn is_of_version(&self, at: &Coordinates) -> bool {
         self.content.coordinates.version_key() == at.version_key()
+    }
+
+    /// Its name and standing for an index, which may name to every reader what is open or withheld; `None` for drafts, tombstones and
+    /// another repo's content.
+    pub fn name_in_index(self, permit: &Permit<Read>) -> Option<(Coordinates, Standing)> {
+        let is_named = match decide(self.standing.state) {
+            Sight::Open | Sight::Withheld => true,
+            Sight::Unfinished | Sight::Gone => false,
+        };
+        (is_named && permit.repo_key() == &self.repo).then_some((self.content.coordinates, self.standing))
     }
 
     /// Its name and standing for a list, if a list for this permit may name it at all: readers see what is open, writers
@@ -177,11 +202,12 @@ impl Sealed<Version> {
 pub enum Listed {
     /// All of it may be shown.
     Visible(Box<Visible<Release>>),
-    /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
+    /// It is withheld: only its name, its file names, the reason and what lock files hold it to may be shown, so that clients can
+    /// say why.
     Marked(Box<Marked>),
 }
 
-/// What an index may say of a withheld release. It holds none of its content.
+/// What an index may say of a withheld release. It holds none of its content, but for [`Lockable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
     /// Which version.
@@ -190,16 +216,20 @@ pub struct Marked {
     pub paths: Vec<RelativePath>,
     /// Where it stands.
     pub standing: Standing,
+    /// What lock files hold it to, where its clients compare that.
+    pub lockable: Option<Lockable>,
 }
 
 impl Sealed<Release> {
     /// The door for indexes that mark what is withheld instead of hiding it; `None` for drafts, tombstones and another
     /// repo's content.
     pub fn list(self, permit: &Permit<Read>) -> Option<Listed> {
+        let is_withheld = decide(self.standing.state) == Sight::Withheld;
         let mark = Marked {
             coordinates: self.content.version.coordinates.clone(),
             paths: self.content.files.iter().map(|file| file.path.clone()).collect(),
             standing: self.standing.clone(),
+            lockable: is_withheld.then(|| Lockable::of(&self.content)).flatten(),
         };
         match self.show(permit) {
             Ok(visible) => Some(Listed::Visible(Box::new(visible))),
@@ -234,7 +264,13 @@ pub fn withheld(standing: &Standing, code: Code, what: impl std::fmt::Display) -
         QuarantineStatus::Rejected => "was rejected",
         QuarantineStatus::Quarantined | QuarantineStatus::Released => "is quarantined",
     };
-    Error::new(code, format!("{what} {word}: {why}; {next}"))
+    let opens_at = hold.opens_at.filter(|_| hold.status == QuarantineStatus::Quarantined);
+    let error = Error::new(code, format!("{what} {word}: {why}; {next}"));
+    let error = match opens_at {
+        Some(at) => error.with("opensAt", at.to_string()),
+        None => error,
+    };
+    error
         .with("quarantineId", hold.quarantine_id.to_string())
         .with("status", hold.status.as_str())
         .with("reasons", serde_json::to_value(&hold.reasons).unwrap_or_default())

@@ -6,7 +6,6 @@ use super::refusal::{Audience, Withholding};
 use crate::domain::candidate::Reason;
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::State;
-use crate::domain::quarantine::QuarantineStatus;
 use crate::registry::Admitted;
 
 /// An accepted publish in words and as the members of the JSON API.
@@ -34,9 +33,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What became of `what`, such as `demo 2.0.0`.
+    /// What became of `what`, such as `demo 2.0.0`, on the server at `base_url`.
     #[must_use]
-    pub fn new(what: &str, admitted: Admitted) -> Outcome {
+    pub fn new(what: &str, admitted: Admitted, base_url: &str) -> Outcome {
         match admitted {
             Admitted::Published { version_id, evaluation_id } => Outcome {
                 message: format!("{what} is published"),
@@ -45,9 +44,10 @@ impl Outcome {
                 ..Outcome::unchanged(what, version_id)
             },
             Admitted::AlreadyPublished { version_id } => Outcome::unchanged(what, version_id),
-            Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons } => Outcome {
+            Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at } => Outcome {
                 state: State::Quarantined,
-                message: Withholding::of_parts(what, QuarantineStatus::Quarantined, Some(quarantine_id.to_string()), reasons.clone())
+                message: Withholding::at_publish(what, quarantine_id.to_string(), reasons.clone(), opens_at)
+                    .on(base_url)
                     .line(Audience::Authenticated),
                 version_id,
                 evaluation_id: Some(evaluation_id),

@@ -228,7 +228,7 @@ impl Reply {
     }
 
     /// The reply as hyper sends it. A HEAD keeps every header, the length too, and loses the body.
-    pub(super) fn into_response(mut self, method: &Method, request_id: RequestId) -> ::http::Response<ReplyBody> {
+    pub(crate) fn into_response(mut self, method: &Method, request_id: RequestId) -> ::http::Response<ReplyBody> {
         let bodiless = self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED;
         if bodiless {
             self.body = ReplyBody::empty();

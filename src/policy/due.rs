@@ -21,6 +21,8 @@ const DAYS_AHEAD: i64 = 400;
 const HOURS_AHEAD: i64 = 48;
 /// Moments tried for one answer. Past them the last one tried is when to look again.
 const TRIES_LIMIT: usize = 2_000;
+/// Moments tried for when something opens, each a whole decision; past them nobody is told of one.
+const OPENING_TRIES_LIMIT: usize = 100;
 
 /// The rules that ask about time and fire at some moment.
 type Fired = BTreeSet<(PolicyLevel, PolicyId)>;
@@ -52,6 +54,17 @@ impl Outlook<'_> {
             before = moment;
         }
         if last_is_certain { None } else { Some(before) }
+    }
+
+    /// The first of the moments that the rules name at which `holds` is true of the question; `None` where they do not name them.
+    pub(super) fn first_moment(&mut self, holds: impl Fn(&Input) -> bool) -> Option<Time> {
+        if self.is_irregular() {
+            return None;
+        }
+        self.moments().into_iter().take(OPENING_TRIES_LIMIT).find(|moment| {
+            self.input.move_to(*moment, &self.clocks);
+            holds(&self.input)
+        })
     }
 
     /// The first of two moments is as now, the second is not: the earliest moment in between that borders on one as now.

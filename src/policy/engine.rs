@@ -14,7 +14,7 @@ use super::input::Input;
 use super::scan;
 use super::schema::SCHEMA;
 use super::verdict::{Outcome, PolicyInForce, Verdict, policy_digest};
-use crate::domain::candidate::Candidate;
+use crate::domain::candidate::{Candidate, Decision};
 use crate::error::{Error, Result};
 
 /// A policy language and its evaluation. It is given to whoever asks the gate through a constructor, so that tests can put
@@ -116,15 +116,19 @@ impl Engine for CedarEngine {
             return verdict.changing(waiver_ends);
         }
         let depth = policies.iter().map(|(_, document)| document.depth()).max().unwrap_or(0);
-        let outlook = Outlook {
+        let mut outlook = Outlook {
             names: &self.names,
             policies,
             input: Input::of(candidate),
             clocks: Clocks::of(candidate),
             asked_at: candidate.asked_at,
         };
-        let other_rules = scan::with_stack_for(depth, || outlook.next_change());
-        verdict.changing(other_rules.into_iter().chain(waiver_ends).min())
+        let is_held = verdict.decision() == Decision::Quarantine;
+        let (opens_at, other_rules) = scan::with_stack_for(depth, || {
+            let allows = |input: &Input| self.outcome(input, policies).is_ok_and(|outcome| outcome.decision == Decision::Allow);
+            (is_held.then(|| outlook.first_moment(allows)).flatten(), outlook.next_change())
+        });
+        verdict.changing(other_rules.into_iter().chain(waiver_ends).min()).opening(opens_at)
     }
 
     fn replay(&self, input: &str, policies: &[PolicyInForce]) -> Result<Outcome> {

@@ -47,6 +47,7 @@ pub struct Verdict {
     input_digest: Digest,
     evaluated_at: Time,
     next_change: Option<Time>,
+    opens_at: Option<Time>,
 }
 
 impl Verdict {
@@ -66,12 +67,18 @@ impl Verdict {
             input: text,
             evaluated_at: candidate.asked_at,
             next_change: None,
+            opens_at: None,
         }
     }
 
     /// The same verdict with the moment at which it will be another.
     pub(super) fn changing(self, next_change: Option<Time>) -> Verdict {
         Verdict { next_change, ..self }
+    }
+
+    /// The same verdict with the moment from which it will allow.
+    pub(super) fn opening(self, opens_at: Option<Time>) -> Verdict {
+        Verdict { opens_at, ..self }
     }
 
     /// The decision with all its reasons, as a replay gives it.
@@ -175,6 +182,13 @@ impl Verdict {
     #[must_use]
     pub fn next_change(&self) -> Option<Time> {
         self.next_change
+    }
+
+    /// Of a verdict that holds: the first moment at which the same question is allowed though nothing changed but the time, if rules
+    /// say one. It is for people; what happens then is decided then.
+    #[must_use]
+    pub fn opens_at(&self) -> Option<Time> {
+        self.opens_at
     }
 
     /// The moment the question was asked.

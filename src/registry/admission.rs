@@ -10,10 +10,11 @@ use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::name::Coordinates;
+use crate::domain::time::Time;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
-use crate::store::{Admission, Done, Dossier, NewEntry, Question, Unread};
+use crate::store::{Admission, Deposited, Done, Dossier, NewDeposit, NewEntry, Question, Unread};
 
 /// How often the gate runs again because content or policies changed meanwhile.
 pub(super) const ROUNDS: usize = 4;
@@ -43,6 +44,8 @@ pub enum Admitted {
         quarantine_id: QuarantineId,
         /// Why.
         reasons: Vec<Reason>,
+        /// When the policy will allow it, if its rules say so.
+        opens_at: Option<Time>,
     },
 }
 
@@ -55,6 +58,30 @@ pub struct Deposit {
     pub entries: Vec<NewEntry>,
     /// Its manifest, a JSON object.
     pub manifest: Option<Vec<u8>>,
+    /// Tags that name it from the moment it is published or held.
+    pub tags: Vec<String>,
+}
+
+/// By which way a version of the own repo asks to become visible.
+#[derive(Clone, Copy)]
+enum Way {
+    /// A draft, with an external scanner's verdict.
+    Publish(VersionId, Option<Decision>),
+    /// A tombstone.
+    Restore(VersionId),
+    /// A draft that was just made of a whole version.
+    Deposit(Deposited),
+}
+
+impl Way {
+    /// What the gate is asked.
+    fn asks(self) -> (VersionId, Action, Option<Decision>) {
+        match self {
+            Way::Publish(id, hint) => (id, Action::Publish, hint),
+            Way::Restore(id) => (id, Action::Restore, None),
+            Way::Deposit(deposited) => (deposited.version_id, Action::Publish, None),
+        }
+    }
 }
 
 impl Registry {
@@ -68,7 +95,7 @@ impl Registry {
         if let Some(published) = self.check_publishable(permit, id).await? {
             return Ok(published);
         }
-        self.enter(permit, id, Action::Publish, hint).await
+        self.enter(permit, Way::Publish(id, hint)).await
     }
 
     /// Takes a tombstone back into view.
@@ -77,38 +104,30 @@ impl Registry {
     /// As for a publish; `conflict` past its retention or after a rejection.
     pub async fn restore(&self, permit: &Permit<Write>, id: VersionId) -> Result<Admitted> {
         self.check_reserved_version(permit, id, Action::Restore).await?;
-        self.enter(permit, id, Action::Restore, None).await
+        self.enter(permit, Way::Restore(id)).await
     }
 
     /// Makes a draft of a whole version and publishes it. A version that was published before with the same content is
-    /// left as it is.
+    /// left as it is. One that is denied leaves nothing but the record of that.
     ///
     /// # Errors
-    /// As for a publish; `conflict` when the coordinate is taken.
+    /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken, also by another upload of other
+    /// bytes at the same time.
     pub async fn deposit(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<Admitted> {
-        let id = self.draft_whole(permit, deposit).await?;
-        self.publish(permit, id, None).await
-    }
-
-    async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
-        self.check_reserved(permit, deposit.coordinates.package(), Action::Publish).await?;
-        let writing = permit.clone();
-        self.store
-            .write(permit, move |tx| {
-                let (version, reused) = tx.draft(&writing, &deposit.coordinates)?;
-                let id = version.id;
-                let named = tx.put_entries(&writing, &id, &deposit.entries)?;
-                let event =
-                    if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
-                let first_path = deposit.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
-                let mut done = Done::new(id, event).and(Event::EntriesSet { version: named, count: deposit.entries.len(), first_path });
-                if let Some(manifest) = &deposit.manifest {
-                    let (version, digest) = tx.put_manifest(&writing, &id, manifest)?;
-                    done = done.and(Event::ManifestSet { version, digest });
-                }
-                Ok(done)
-            })
-            .await
+        let Deposit { coordinates, entries, manifest, tags } = deposit;
+        let tags = tags.iter().map(|tag| tag.parse()).collect::<Result<_>>()?;
+        let new = Arc::new(NewDeposit { coordinates, entries, manifest, tags });
+        for _ in 0..ROUNDS {
+            self.check_reserved(permit, new.coordinates.package(), Action::Publish).await?;
+            let (writing, bringing) = (permit.clone(), Arc::clone(&new));
+            let deposited = self.store.write(permit, move |tx| tx.deposit(&writing, &bringing)).await?;
+            match self.enter(permit, Way::Deposit(deposited)).await {
+                // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
+                Err(error) if error.code() == Code::NotFound => {}
+                done => return done,
+            }
+        }
+        Err(too_restless())
     }
 
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
@@ -132,7 +151,8 @@ impl Registry {
         .await
     }
 
-    async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
+    async fn enter(&self, permit: &Permit<Write>, way: Way) -> Result<Admitted> {
+        let (id, action, hint) = way.asks();
         for _ in 0..ROUNDS {
             let (named, unread) = self.named(permit, id).await?;
             let read = self.inspect(permit.repo_key(), unread).await;
@@ -143,7 +163,13 @@ impl Registry {
             let judged = judged.await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
-            let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
+            let admission = self
+                .store
+                .write(permit, move |tx| match way {
+                    Way::Publish(..) | Way::Restore(_) => tx.admit(&writing, &verdict),
+                    Way::Deposit(deposited) => tx.admit_deposit(&writing, &deposited, &verdict),
+                })
+                .await?;
             if let Some(admitted) = settled(admission, &named)? {
                 return Ok(admitted);
             }
@@ -227,8 +253,8 @@ fn settled(admission: Admission, named: &Named) -> Result<Option<Admitted>> {
     match admission {
         Admission::Published { version_id, evaluation_id } => Ok(Some(Admitted::Published { version_id, evaluation_id })),
         Admission::AlreadyPublished { version_id } => Ok(Some(Admitted::AlreadyPublished { version_id })),
-        Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons } => {
-            Ok(Some(Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons }))
+        Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at } => {
+            Ok(Some(Admitted::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at }))
         }
         Admission::Denied { evaluation_id, reasons } => Err(denied(named, evaluation_id, &reasons)),
         Admission::Stale => Ok(None),

@@ -61,11 +61,16 @@ impl Registry {
     pub fn visible_release(&self, permit: &Permit<Read>, id: &VersionId) -> Result<Visible<Release>> {
         let what = format!("version {id}");
         let sealed = self.store.read(permit)?.find_release(id)?.ok_or_else(|| Error::not_found(&what))?;
-        self.shown(permit, sealed, &what)
+        let purl = sealed.purl();
+        self.shown(permit, sealed, &what, &purl)
     }
 
-    fn shown<T>(&self, permit: &Permit<Read>, sealed: Sealed<T>, what: &str) -> Result<Visible<T>> {
-        sealed.show(permit).map_err(|refusal| self.refused(permit, refusal, Code::QuarantinedVersion, what))
+    fn shown<T>(&self, permit: &Permit<Read>, sealed: Sealed<T>, what: &str, purl: &str) -> Result<Visible<T>> {
+        sealed.show(permit).map_err(|refusal| {
+            let is_withheld = matches!(refusal, Refusal::Withheld(_));
+            let error = self.refused(permit, refusal, Code::QuarantinedVersion, what);
+            if is_withheld { error.with("purl", purl) } else { error }
+        })
     }
 
     /// The visible version at these coordinates.
@@ -84,7 +89,9 @@ impl Registry {
                 best(distributions.filter(|sealed| sealed.is_of_version(at))).or(unpublished)
             }
         };
-        self.shown(permit, sealed.ok_or_else(|| Error::not_found(&what))?, &what)
+        let sealed = sealed.ok_or_else(|| Error::not_found(&what))?;
+        let purl = sealed.purl();
+        self.shown(permit, sealed, &what, &purl)
     }
 
     /// The newest visible version of a package by its ecosystem's own order; yanked ones and pre-releases only when there
@@ -157,7 +164,8 @@ impl Registry {
         let what = format!("{at} {path}");
         let version = view.find_version_at(at)?.ok_or_else(|| Error::not_found(&what))?;
         let sealed = view.find_release(&version.id())?.ok_or_else(|| Error::not_found(&what))?;
-        let release = self.shown(permit, sealed, &what)?;
+        let purl = sealed.purl();
+        let release = self.shown(permit, sealed, &what, &purl)?;
         located(&release, path).ok_or_else(|| Error::not_found(&what))
     }
 
@@ -170,7 +178,8 @@ impl Registry {
         let found = self.store.read(permit)?.files_named(package, path)?;
         let what = path.to_string();
         let sealed = best(found.into_iter()).ok_or_else(|| Error::not_found(&what))?;
-        let release = self.shown(permit, sealed, &what)?;
+        let purl = sealed.purl();
+        let release = self.shown(permit, sealed, &what, &purl)?;
         located(&release, path).ok_or_else(|| Error::not_found(&what))
     }
 

@@ -19,6 +19,7 @@ mod gate;
 mod health;
 mod inspection;
 mod lifecycle;
+mod marks;
 mod operations;
 mod policies;
 mod proof;
@@ -44,10 +45,12 @@ pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use inspection::{InspectionLimits, Inspector};
+pub use marks::ListedTag;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
 pub use proof::{Mismatch, Proof, Today};
 pub use reevaluation::Reevaluation;
+pub use search::PACKAGES_PAGE_LIMIT;
 pub use upload::{BlobSource, Received, UploadStart};
 pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 pub use waivers::WaiverRequest;
@@ -61,7 +64,7 @@ pub use crate::store::{
     OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
-pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
+pub use crate::store::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 

@@ -14,6 +14,8 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0005_queue.sql"),
     include_str!("../../schema/0006_webhooks.sql"),
     include_str!("../../schema/0007_policy_engine.sql"),
+    include_str!("../../schema/0008_client_marks.sql"),
+    include_str!("../../schema/0009_openings.sql"),
 ];
 
 /// The migrations of `search.db`.

@@ -17,6 +17,7 @@ use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::{RepoKey, Subject};
 use crate::domain::quarantine::{Ballot, QuarantineItem, QuarantineStatus, Resolution, Vote};
+use crate::domain::time::Time;
 use crate::domain::version::Version;
 use crate::domain::visibility::{Sight, decide};
 use crate::error::{Code, Error, Result};
@@ -37,6 +38,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<QuarantineItem> {
         evaluation_id: rows::parse_optional(row, "evaluation_id")?,
         reasons: rows::json(row, "reasons")?,
         created_at: rows::time(row, "created_at")?,
+        opens_at: rows::time_optional(row, "opens_at")?,
         created_by: versions::subject(row, "created_by")?,
         resolution,
         votes: Vec::new(),
@@ -85,20 +87,31 @@ impl Write<'_> {
         held_from: HeldFrom,
         content: &Digest,
         evaluation: Option<&EvaluationId>,
-        reasons: &[Reason],
+        why: (&[Reason], Option<Time>),
     ) -> Result<QuarantineId> {
+        let (reasons, opens_at) = why;
         let id = QuarantineId::new(self.uuid());
         self.connection()
             .prepare_cached(
-                "INSERT INTO quarantine_items (quarantine_id, repo_key, version_id, status, held_from, content_digest, evaluation_id, reasons, created_at, created_by)
-                 VALUES (:id, :repo, :version, :status, :held_from, :content, :evaluation, :reasons, :now, :by)",
+                "INSERT INTO quarantine_items (quarantine_id, repo_key, version_id, status, held_from, content_digest, evaluation_id, reasons, opens_at, created_at, created_by)
+                 VALUES (:id, :repo, :version, :status, :held_from, :content, :evaluation, :reasons, :opens_at, :now, :by)",
             )?
             .execute(named_params! {
                 ":id": id.to_string(), ":repo": version.repo.as_str(), ":version": version.id.to_string(), ":status": QuarantineStatus::Quarantined.as_str(),
                 ":held_from": held_from.as_str(), ":content": content.to_string(), ":evaluation": evaluation.map(EvaluationId::to_string),
-                ":reasons": rows::json_text(&reasons)?, ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
+                ":reasons": rows::json_text(&reasons)?, ":opens_at": opens_at.map(Time::unix_ms), ":now": self.now().unix_ms(), ":by": self.actor().subject.as_str(),
             })?;
         Ok(id)
+    }
+
+    /// Says anew when an open hold will be allowed.
+    pub(super) fn set_opening(&mut self, id: &QuarantineId, opens_at: Option<Time>) -> Result<()> {
+        self.connection()
+            .prepare_cached("UPDATE quarantine_items SET opens_at = :opens_at WHERE quarantine_id = :id AND status = :open")?
+            .execute(named_params! {
+                ":id": id.to_string(), ":opens_at": opens_at.map(Time::unix_ms), ":open": QuarantineStatus::Quarantined.as_str(),
+            })?;
+        Ok(())
     }
 
     /// The event of a hold: for what was visible, with who fetched it.
@@ -128,7 +141,7 @@ impl Write<'_> {
         };
         self.step(&version, Step::Hold, None, None)?;
         let reasons = vec![reason.clone()];
-        let quarantine_id = self.open_hold(&version, HeldFrom::Published, &content, None, &reasons)?;
+        let quarantine_id = self.open_hold(&version, HeldFrom::Published, &content, None, (&reasons, None))?;
         let item = self.item(permit, &quarantine_id)?;
         let held = self.hold_created(quarantine_id, &version, HeldFrom::Published, reasons)?;
         Ok(Done::new(item, held))
@@ -158,7 +171,8 @@ impl Write<'_> {
             Some(held_from) => {
                 self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
                 let reasons = verdict.reasons().to_vec();
-                let id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                let id =
+                    self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), (&reasons, verdict.opens_at()))?;
                 hold = Some(self.hold_created(id, &version, held_from, reasons)?);
                 Some(id)
             }

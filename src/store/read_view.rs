@@ -16,8 +16,8 @@ use crate::error::{Code, Error, Result};
 
 /// The questions of somebody who may read the repo of the permit.
 pub struct ReadView {
-    connection: Reader,
-    permit: Permit<Read>,
+    pub(super) connection: Reader,
+    pub(super) permit: Permit<Read>,
 }
 
 impl ReadView {
@@ -139,7 +139,7 @@ impl ReadView {
             ":visible": visible.as_str(), ":limit": rows::stored(limit as u64 + 1)},
             |row| {
                 let (namespace, name): (String, String) = (row.get("namespace")?, row.get("name")?);
-                PackageName::new(rows::parse(row, "package_type")?, &namespace, &name).map_err(|error| rows::unreadable("name", &error))
+                Ok(PackageName::as_written(rows::parse(row, "package_type")?, &namespace, &name))
             },
         )?;
         let names = found.collect::<rusqlite::Result<Vec<_>>>()?;

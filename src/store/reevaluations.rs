@@ -37,6 +37,7 @@ pub struct Case {
     repo: Repo,
     state: State,
     hold: Option<QuarantineId>,
+    opens_at: Option<Time>,
     newest: Option<Evaluation>,
 }
 
@@ -44,7 +45,7 @@ impl Case {
     /// Whether a verdict says what the newest evaluation said, and the version stands as it says.
     #[must_use]
     pub fn is_settled_by(&self, verdict: &Verdict) -> bool {
-        agrees(self.state, verdict.decision()) && says_the_same(self.newest.as_ref(), verdict)
+        agrees(self.state, verdict.decision()) && says_the_same(self.newest.as_ref(), verdict) && self.opens_at == opening(verdict)
     }
 }
 
@@ -65,6 +66,11 @@ pub enum Reevaluated {
 
 fn agrees(state: State, decision: Decision) -> bool {
     (state == State::Published) == (decision == Decision::Allow)
+}
+
+/// When what the verdict holds will be allowed; of other verdicts nothing is said.
+fn opening(verdict: &Verdict) -> Option<Time> {
+    verdict.opens_at().filter(|_| verdict.decision() != Decision::Allow)
 }
 
 /// A version without an evaluation of its own came in by an allowing one elsewhere, for no reason worth telling.
@@ -167,6 +173,7 @@ impl Store {
             asked,
             repo,
             state: version.state,
+            opens_at: hold.as_ref().and_then(|hold| hold.opens_at),
             hold: hold.map(|hold| hold.id),
             newest: newest.map(|recorded| recorded.evaluation),
         }))
@@ -199,8 +206,12 @@ impl Write<'_> {
         if agrees(version.state, verdict.decision()) {
             // Somebody else may have judged it meanwhile.
             let newest = newest(self.connection(), &version, hold.as_ref())?.map(|recorded| recorded.evaluation);
-            if says_the_same(newest.as_ref(), verdict) {
+            let opens_at = hold.as_ref().and_then(|hold| hold.opens_at);
+            if says_the_same(newest.as_ref(), verdict) && opens_at == opening(verdict) {
                 return Ok(Done::unchanged(Reevaluated::Unchanged));
+            }
+            if let Some(hold) = &hold {
+                self.set_opening(&hold.id, opening(verdict))?;
             }
             let id = self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
             return Ok(Done::new(Reevaluated::Recorded, evaluated(&case.named, verdict, id, None)));
@@ -221,7 +232,7 @@ impl Write<'_> {
         let (content, reasons) = (verdict.content_digest(), verdict.reasons().to_vec());
         let evaluation_id = EvaluationId::new(self.uuid());
         self.step(version, Step::Hold, None, None)?;
-        let id = self.open_hold(version, HeldFrom::Published, &content, Some(&evaluation_id), &reasons)?;
+        let id = self.open_hold(version, HeldFrom::Published, &content, Some(&evaluation_id), (&reasons, verdict.opens_at()))?;
         let new = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&id) };
         self.add_evaluation_as(&evaluation_id, &new)?;
         let held = self.hold_created(id, version, HeldFrom::Published, reasons)?;

@@ -14,7 +14,9 @@ use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
 use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::RepoKey;
+use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
+use crate::domain::visibility::{Standing, withheld};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Verdict, digest_of_policies};
 
@@ -43,6 +45,8 @@ pub enum Admission {
         quarantine_id: QuarantineId,
         /// Why.
         reasons: Vec<Reason>,
+        /// When the policy will allow it, if its rules say so.
+        opens_at: Option<Time>,
     },
     /// It may not become visible; nothing but the evaluation was kept.
     Denied {
@@ -63,7 +67,7 @@ impl Write<'_> {
     /// meanwhile.
     pub fn admit(&mut self, permit: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
         self.repo(permit.repo_key())?;
-        let found = self.found(permit.repo_key(), &verdict.version_id())?;
+        let found = self.owned(permit, &verdict.version_id())?;
         let (step, held_from) = match verdict.action() {
             Action::Publish => (Step::Publish, HeldFrom::Publish),
             Action::Restore => (Step::Restore, HeldFrom::Restore),
@@ -71,9 +75,15 @@ impl Write<'_> {
                 return Err(Error::conflict(format!("a verdict on {} does not publish a draft", verdict.action())));
             }
         };
+        let standing = found.standing.clone();
         let release = found.complete(self.connection())?.content;
         if !self.is_current(verdict, permit.repo_key(), &release)? {
             return Ok(Done::unchanged(Admission::Stale));
+        }
+        if step == Step::Publish
+            && let Some(settled) = settled_before(&release.version, &standing)?
+        {
+            return Ok(Done::unchanged(settled));
         }
         self.check_restorable(&release.version, step)?;
         self.check_other_way(&release.version)?;
@@ -89,6 +99,7 @@ impl Write<'_> {
         self.repo(target.repo_key())?;
         let found = self.found(source.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
+        self.may_publish(target, release.version.coordinates.package())?;
         if release.version.state != State::Published || verdict.action() != Action::Promote {
             return Err(Error::conflict(format!("only a published version is promoted; this one is {}", release.version.state)));
         }
@@ -148,26 +159,31 @@ impl Write<'_> {
                     self.add_evaluation(&NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: None })?;
                 self.schedule_next(&version_id, verdict)?;
                 let event = if step == Step::Restore { Event::Restored { version: name } } else { Event::Published { version: name } };
+                let tags = self.take_wanted_tags(&version)?;
                 Ok(Done::new(Admission::Published { version_id, evaluation_id }, evaluated(judged, verdict, evaluation_id, None))
-                    .and(event))
+                    .and(event)
+                    .and_all(tags))
             }
             Decision::Quarantine | Decision::Deny => {
                 let reasons = verdict.reasons().to_vec();
                 self.step(&version, Step::Hold, None, Some(&verdict.content_digest()))?;
                 let evaluation_id = EvaluationId::new(self.uuid());
-                let quarantine_id = self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), &reasons)?;
+                let quarantine_id =
+                    self.open_hold(&version, held_from, &verdict.content_digest(), Some(&evaluation_id), (&reasons, verdict.opens_at()))?;
                 let evaluation = NewEvaluation { verdict, repo: &version.repo, reason: "", quarantine_id: Some(&quarantine_id) };
                 self.add_evaluation_as(&evaluation_id, &evaluation)?;
                 self.schedule_next(&version_id, verdict)?;
                 let hold = self.hold_created(quarantine_id, &version, held_from, reasons.clone())?;
-                let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons };
-                Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold))
+                let tags = self.take_wanted_tags(&version)?;
+                let admission = Admission::Quarantined { version_id, evaluation_id, quarantine_id, reasons, opens_at: verdict.opens_at() };
+                Ok(Done::new(admission, evaluated(judged, verdict, evaluation_id, Some(quarantine_id))).and(hold).and_all(tags))
             }
         }
     }
 
     fn deny(&mut self, judged: &Named, repo: &RepoKey, verdict: &Verdict) -> Result<Done<Admission>> {
         let evaluation_id = self.add_evaluation(&NewEvaluation { verdict, repo, reason: "", quarantine_id: None })?;
+        self.forget_wanted_tags(&judged.version_id)?;
         let reasons = verdict.reasons().to_vec();
         let denied = Event::PolicyDenied { evaluation_id, version: judged.clone(), action: verdict.action(), reasons: reasons.clone() };
         Ok(Done::new(Admission::Denied { evaluation_id, reasons }, evaluated(judged, verdict, evaluation_id, None)).and(denied))
@@ -302,7 +318,7 @@ impl Write<'_> {
     /// # Errors
     /// `artifact_protected`; `conflict` when its state does not permit it.
     pub fn tombstone(&mut self, permit: &Permit<Writing>, id: &VersionId, reason: &str, retention_days: u32) -> Result<Done<Version>> {
-        let version = self.found(permit.repo_key(), id)?.content;
+        let version = self.owned(permit, id)?.content;
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(
                 Code::ArtifactProtected,
@@ -315,7 +331,8 @@ impl Write<'_> {
         self.step(&version, Step::Tombstone, None, None)?;
         let after = self.found(permit.repo_key(), id)?.content;
         let event = Event::Tombstoned { version: versions::named(&after), reason: reason.to_owned() };
-        Ok(Done::new(after, event))
+        let tags = self.remove_tags_of(&after)?;
+        Ok(Done::new(after, event).and_all(tags))
     }
 
     /// Writes the record of a take-back; it must stand before the state says so.
@@ -330,6 +347,15 @@ impl Write<'_> {
                 ":before": version.state.as_str(), ":id": version.id.to_string(),
             })?;
         Ok(())
+    }
+}
+
+/// What became of this very content when somebody else asked to publish it a moment ago.
+fn settled_before(version: &Version, standing: &Standing) -> Result<Option<Admission>> {
+    match version.state {
+        State::Published => Ok(Some(Admission::AlreadyPublished { version_id: version.id })),
+        State::Quarantined | State::Rejected => Err(withheld(standing, Code::QuarantinedVersion, &version.coordinates)),
+        State::Draft | State::Tombstoned => Ok(None),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
             status: rows::parse(row, "hold_status")?,
             reasons: rows::json(row, "hold_reasons")?,
             since: rows::time(row, "held_at")?,
+            opens_at: rows::time_optional(row, "opens_at")?,
         }),
         None => None,
     };
@@ -40,8 +41,7 @@ pub(super) fn version(row: &Row<'_>) -> rusqlite::Result<Version> {
     let name: String = row.get("name")?;
     let text: String = row.get("version")?;
     let distribution: String = row.get("distribution")?;
-    let coordinates = PackageName::new(rows::parse(row, "package_type")?, &namespace, &name)
-        .and_then(|package| Coordinates::new(package, &text))
+    let coordinates = Coordinates::new(PackageName::as_written(rows::parse(row, "package_type")?, &namespace, &name), &text)
         .and_then(|coordinates| match distribution.is_empty() {
             true => Ok(coordinates),
             false => Ok(coordinates.distribution_named(&distribution.parse()?)),
@@ -96,7 +96,7 @@ pub(super) struct Found<T> {
 }
 
 impl Found<Version> {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Found<Version>> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Found<Version>> {
         Ok(Found { standing: standing(row)?, content: version(row)? })
     }
 
@@ -163,6 +163,23 @@ pub(super) fn of_package(connection: &Connection, repo: &RepoKey, package: &Pack
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Every distribution of a release that is no draft any more, whatever became of it.
+pub(super) fn sealed_of_release(connection: &Connection, repo: &RepoKey, at: &Coordinates) -> Result<Vec<Version>> {
+    let package = at.package();
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM version_rows
+         WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name)
+           AND version_key = :version AND state <> :draft
+         ORDER BY distribution",
+    )?;
+    let found = statement.query_map(
+        named_params! {":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace_key(),
+        ":name": package.name_key(), ":version": at.version_key(), ":draft": State::Draft.as_str()},
+        version,
+    )?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The files of a version, ordered by path.
 pub(super) fn files(connection: &Connection, id: &VersionId) -> rusqlite::Result<Vec<File>> {
     let mut statement = connection.prepare_cached("SELECT * FROM entries WHERE version_id = :id ORDER BY path_key")?;
@@ -195,6 +212,7 @@ pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest:
     let mut statement = connection.prepare_cached(
         "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
                 version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
+                version_rows.opens_at,
                 entries.path, entries.size_bytes, entries.media_type, entries.sha1
          FROM entries JOIN version_rows USING (version_id)
          WHERE entries.digest = :digest AND version_rows.repo_key = :repo

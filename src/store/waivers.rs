@@ -73,7 +73,7 @@ fn act(row: &Row<'_>, at: &str, by: &str) -> rusqlite::Result<Option<(Time, Subj
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Waiver> {
     let unreadable = |column: &'static str| move |error: Error| rows::unreadable(column, &error);
     let (namespace, name): (String, String) = (row.get("namespace_key")?, row.get("name_key")?);
-    let package = PackageName::new(rows::parse(row, "package_type")?, &namespace, &name).map_err(unreadable("name_key"))?;
+    let package = PackageName::as_written(rows::parse(row, "package_type")?, &namespace, &name);
     let reach = match rows::parse(row, "scope")? {
         WaiverScope::Content => {
             WaiverReach::Content { version_id: rows::parse(row, "version_id")?, content_digest: rows::parse(row, "content_digest")? }

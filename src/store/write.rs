@@ -45,6 +45,16 @@ impl<T> Done<T> {
         self
     }
 
+    /// A value and whatever happened; nothing, for a write that found nothing to change.
+    pub(super) fn all(value: T, events: Vec<Event>) -> Done<T> {
+        Done { value, events }
+    }
+
+    /// The value.
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
     /// The happenings alone.
     pub(super) fn into_events(self) -> Vec<Event> {
         self.events

@@ -2,11 +2,17 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+mod cargo_bench;
+mod client_run;
+pub mod clients;
+mod crates;
 mod daemon;
 mod engine;
 mod pypi;
 mod receiver;
+mod snapshots;
 mod steps;
+mod verbs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,11 +33,16 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
+pub use cargo_bench::{CargoBench, library, locked, publish, user};
+pub use client_run::{Client, Ended};
+pub use clients::{Readers, Served};
+pub use crates::{Crate, download_path, index_path, tarball};
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
 pub use receiver::{Answer, Received, Receiver};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
+pub use verbs::{package, version_of};
 
 /// When every test begins.
 pub const START: &str = "2026-06-01T12:00:00.000Z";
@@ -181,6 +192,9 @@ impl TestApp {
             "freezes",
             "scan_findings",
             "advisories",
+            "package_tags",
+            "wanted_tags",
+            "package_owners",
         ];
         tables.iter().chain(&more).flat_map(|table| self.dump(table)).collect()
     }

@@ -110,7 +110,7 @@ impl Instance {
             sha1: None,
         };
         let coordinates = Coordinates::new(PackageName::new(PackageType::generic(), "", name).unwrap(), "1.0").unwrap();
-        self.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None }).await
+        self.app.registry.deposit(&permit, Deposit { coordinates, entries: vec![entry], manifest: None, tags: Vec::new() }).await
     }
 
     /// Publishes something that the policy holds: its version and its hold.

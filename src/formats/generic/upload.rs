@@ -75,7 +75,7 @@ pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, mut request: Reque
     }
     app.registry.check_reserved(&permit, at.package(), Action::Publish).await?;
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
-    let (media_type, address) = (media_type(&request), address(&request));
+    let (media_type, address, base_url) = (media_type(&request), address(&request), request.base_url().unwrap_or_default());
     let (reading, wanted) = (permit.reading(), (at.clone(), path.clone()));
     let existing = app.run(move |app| find_published(&app.registry, &reading, &wanted.0, &wanted.1)).await?;
     let received = app.registry.receive(request.body.into_data_stream()).await?;
@@ -90,7 +90,7 @@ pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, mut request: Reque
     app.registry.put_entries(&permit, draft.id, vec![entry]).await?;
     let put = |became| Put { path: path.clone(), digest, size_bytes, became };
     if publishes {
-        let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, draft.id, None).await?);
+        let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, draft.id, None).await?, &base_url);
         return Reply::json(status(&outcome), &put(Became::Published(outcome)));
     }
     let publish_url = format!("{address}?publish");
@@ -108,7 +108,7 @@ pub(super) async fn publish(app: Arc<App>, permit: Permit<Write>, request: Reque
     }
     let (reading, wanted) = (permit.reading(), at.clone());
     let id = app.run(move |app| find_version(&app.registry, &reading, &wanted)).await?;
-    let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, id, None).await?);
+    let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, id, None).await?, &request.base_url().unwrap_or_default());
     Reply::json(status(&outcome), &outcome)
 }
 

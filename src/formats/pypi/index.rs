@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::name::{METADATA, SIGNATURE, beside};
+use super::name::{METADATA, PROVENANCE, SIGNATURE, beside};
 use crate::domain::name::{Coordinates, RelativePath};
 use crate::domain::time::Time;
 use crate::domain::version::{File, Release};
@@ -50,6 +50,17 @@ pub(super) struct Shown {
     pub(super) metadata_sha256: Option<String>,
     /// Whether a signature is served beside it.
     pub(super) is_signed: bool,
+    /// Whether its provenance is served beside it (PEP 740).
+    pub(super) has_provenance: bool,
+}
+
+/// For whom an index is made: what it tells of reasons and the addresses it names depend on that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Reader {
+    /// Whether there are credentials.
+    pub(super) audience: Audience,
+    /// The address under which the server is reached.
+    pub(super) base_url: String,
 }
 
 /// One release as the index will list it: small, so that no more than one manifest is in memory at a time.
@@ -82,15 +93,15 @@ impl Entry {
 }
 
 impl Project {
-    /// The view of what is listed of the project `name`, for this audience; `None` when that is nothing.
-    pub(super) fn of(name: &str, entries: Vec<Entry>, audience: Audience) -> Option<Project> {
+    /// The view of what is listed of the project `name`, for this reader; `None` when that is nothing.
+    pub(super) fn of(name: &str, entries: Vec<Entry>, reader: &Reader) -> Option<Project> {
         let alternative = newest(&entries);
         let mut rows: Vec<(Coordinates, Item)> = Vec::new();
         for entry in entries {
             match entry {
                 Entry::Shown { at, items, .. } => rows.extend(items.into_iter().map(|item| (at.clone(), item))),
                 Entry::Withheld(marked) => {
-                    let items = marked_items(&marked, alternative.as_deref(), audience);
+                    let items = marked_items(&marked, alternative.as_deref(), reader);
                     rows.extend(items.into_iter().map(|item| (marked.coordinates.clone(), item)));
                 }
             }
@@ -139,11 +150,12 @@ fn shown(file: &File, by_key: &HashMap<String, &File>, requires_python: Option<S
         requires_python,
         metadata_sha256: beside(METADATA).map(|metadata| metadata.digest.hex()),
         is_signed: beside(SIGNATURE).is_some(),
+        has_provenance: beside(PROVENANCE).is_some(),
     }
 }
 
-fn marked_items(marked: &Marked, alternative: Option<&str>, audience: Audience) -> Vec<Item> {
-    let why = Withholding::new(&marked.coordinates.to_string(), &marked.standing, alternative).line(audience);
+fn marked_items(marked: &Marked, alternative: Option<&str>, reader: &Reader) -> Vec<Item> {
+    let why = Withholding::new(&marked.coordinates.to_string(), &marked.standing, alternative).on(&reader.base_url).line(reader.audience);
     let keys: HashSet<String> = marked.paths.iter().map(RelativePath::key).collect();
     let paths = marked.paths.iter().filter(|path| is_distribution(path, |key| keys.contains(key)));
     paths.map(|path| Item { filename: path.to_string(), yanked: Some(why.clone()), shown: None }).collect()

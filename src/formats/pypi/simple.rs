@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::index::{Entry, Project};
+use super::index::{Entry, Project, Reader};
 use super::name;
 use super::negotiate::Format;
 use super::page;
@@ -38,11 +38,14 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
     if written != package.name_key() {
         return moved(&request, &format!("../{}/", package.name_key()));
     }
-    let (key, wanted) = (PageKey::package(&package, format.media_type()), package.clone());
+    let reader = Reader { audience: Audience::of(permit.caller()), base_url: request.base_url().unwrap_or_default() };
+    let key = PageKey::package(&package, format.media_type()).under(reader.base_url.clone());
+    let wanted = package.clone();
     let render = move |app: &App, permit: &Permit<Read>| {
         let entries = app.registry.listed_releases(permit, &wanted, Entry::of)?;
-        let view = Project::of(wanted.name_key(), entries, Audience::of(permit.caller()));
-        view.map(|view| Page::new(format.media_type(), page::project(&view, format)?)).transpose()
+        let view = Project::of(wanted.name_key(), entries, &reader);
+        let files = format!("{}/pypi/{}/files", reader.base_url, permit.repo_key());
+        view.map(|view| Page::new(format.media_type(), page::project(&view, format, &files)?)).transpose()
     };
     let found = app.page(&permit, key, render).await?;
     pages::reply(&request, &*found.ok_or_else(|| Error::not_found(format!("the project {package}")))?)
