@@ -11,7 +11,6 @@ use crate::domain::lockable::Lockable;
 use crate::domain::name::Coordinates;
 use crate::domain::time::Time;
 use crate::domain::visibility::Listed;
-use crate::error::{Error, Result};
 
 /// The version of the index's form in which `features2` came.
 const WITH_FEATURES2: u32 = 2;
@@ -42,14 +41,11 @@ impl Item {
     }
 }
 
-/// The file of the index: a line for each version, oldest version first.
-///
-/// # Errors
-/// `not_found` when nothing is listed of a crate spelled so.
-pub(super) fn file(name: &str, mut items: Vec<Item>) -> Result<Vec<u8>> {
+/// The file of the index: a line for each version, oldest version first; `None` when nothing is listed of a crate spelled so.
+pub(super) fn file(name: &str, mut items: Vec<Item>) -> Option<Vec<u8>> {
     items.retain(|item| item.at.package().name().eq_ignore_ascii_case(name));
     if items.is_empty() {
-        return Err(Error::not_found(format!("the crate {name}")));
+        return None;
     }
     items.sort_by(|one, other| one.at.compare_version(&other.at));
     let mut bytes = Vec::new();
@@ -57,7 +53,7 @@ pub(super) fn file(name: &str, mut items: Vec<Item>) -> Result<Vec<u8>> {
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
     }
-    Ok(bytes)
+    Some(bytes)
 }
 
 #[derive(Serialize)]
@@ -199,7 +195,7 @@ mod tests {
         let versions: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["vers"].clone()).collect();
         assert_eq!(versions, ["2.0.0-rc.1", "2.0.0", "10.0.0"]);
         assert!(lines.ends_with("}\n"));
-        assert!(file("demo-x", items).is_err() && file("demo_x", Vec::new()).is_err());
+        assert!(file("demo-x", items).is_none() && file("demo_x", Vec::new()).is_none());
         let unusable = Item { line: None, ..item("1.0.0") };
         assert_eq!(file("demo_x", vec![unusable]).unwrap(), b"");
     }
