@@ -31,6 +31,8 @@ mod metrics;
 mod model;
 mod operations;
 mod owners;
+mod package_search;
+mod pages;
 mod plans;
 mod policy_cases;
 mod proofs;

@@ -10,6 +10,7 @@
 mod address;
 mod cargo;
 mod generic;
+mod npm;
 mod outcome;
 mod pypi;
 mod refusal;
@@ -27,5 +28,5 @@ use crate::http::Routes;
 /// Every route of every protocol.
 #[must_use]
 pub fn routes() -> Routes<App> {
-    Routes::new().join(generic::routes()).join(pypi::routes()).join(cargo::routes())
+    Routes::new().join(cargo::routes()).join(generic::routes()).join(npm::routes()).join(pypi::routes())
 }

@@ -7,7 +7,7 @@ use super::slots::Slots;
 use super::upload::Received;
 use crate::clock::Stopwatch;
 use crate::domain::access::{Permit, Write};
-use crate::domain::contents::Contents;
+use crate::domain::contents::{Contents, Unreadable};
 use crate::domain::name::{Coordinates, RelativePath, RepoKey};
 use crate::error::{Code, Error, Result};
 use crate::hop;
@@ -77,6 +77,28 @@ impl Registry {
                 Err(error)
             }
         }
+    }
+
+    /// The PKG-INFO of a source distribution that was received for `at` under this file name; inside, why it cannot be read.
+    ///
+    /// # Errors
+    /// Internal when the disk fails.
+    pub async fn package_information(
+        &self,
+        permit: &Permit<Write>,
+        at: &Coordinates,
+        path: &RelativePath,
+        received: &Received,
+    ) -> Result<std::result::Result<Vec<u8>, Unreadable>> {
+        let slot = self.inspector.slots.acquire(Some(permit.repo_key())).await?;
+        let (file, timeout_ms) = (received.reader()?, self.inspector.timeout_ms);
+        let (at, path) = (at.clone(), path.clone());
+        hop::run(move || {
+            let (_slot, watch) = (slot, Stopwatch::start());
+            let is_over = || watch.elapsed().as_millis() > u128::from(timeout_ms);
+            inspect::package_information(&at, (&path, file), &Limits::default(), &is_over)
+        })
+        .await
     }
 
     async fn read(&self, repo: &RepoKey, unread: Unread) -> Result<Contents> {

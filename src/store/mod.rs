@@ -96,7 +96,7 @@ pub use reevaluations::{Case, Reevaluated};
 pub use reservations::NewReservation;
 pub use review_view::ReviewView;
 pub use rows::Page;
-pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery};
+pub use search::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery};
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;

@@ -110,9 +110,15 @@ impl TestApp {
 
     /// Begins a call of `method` at `path`, without credentials yet.
     pub fn call(&self, method: &str, path: &str) -> Call {
-        let mut request = http::Request::builder().method(method).uri(path).header("host", "registry.test");
-        request = request.header("user-agent", "tests");
-        Call { router: Arc::clone(&self.router), request, body: Bytes::new() }
+        Call::new(&self.router, method, path)
+    }
+
+    /// The same instance as it would be with nothing in memory yet.
+    pub fn with_empty_memory(&self) -> EmptyMemory {
+        let settings = self.router.app().config.clone();
+        let clock = Arc::clone(&self.router.app().clock);
+        let app = App::new(settings, clock, &self.store, &self.blobs, Arc::clone(&self.engine) as Arc<dyn Engine>);
+        EmptyMemory(Arc::new(Router::new(Arc::new(app), routes::table()).unwrap()))
     }
 
     /// A GET as somebody.
@@ -229,6 +235,16 @@ pub struct Mark {
     outbox: String,
 }
 
+/// An instance beside another one, on the same data.
+pub struct EmptyMemory(Arc<Router<App>>);
+
+impl EmptyMemory {
+    /// Begins a call of `method` at `path`, without credentials yet.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(&self.0, method, path)
+    }
+}
+
 /// A request being put together.
 pub struct Call {
     router: Arc<Router<App>>,
@@ -237,6 +253,11 @@ pub struct Call {
 }
 
 impl Call {
+    fn new(router: &Arc<Router<App>>, method: &str, path: &str) -> Call {
+        let request = http::Request::builder().method(method).uri(path).header("host", "registry.test");
+        Call { router: Arc::clone(router), request: request.header("user-agent", "tests"), body: Bytes::new() }
+    }
+
     /// With this token; an empty one sends no credentials.
     pub fn token(self, token: &str) -> Call {
         if token.is_empty() { self } else { self.header("authorization", &format!("Bearer {token}")) }

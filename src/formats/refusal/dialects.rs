@@ -101,7 +101,7 @@ impl Told {
 fn answer(code: Code, method: &Method, surface: Surface) -> (StatusCode, &'static str) {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let cannot_say = reads && [Code::PolicyTimeout, Code::PolicyError].contains(&code);
-    let withholds = cannot_say || [Code::QuarantinedVersion, Code::QuarantinedBlob].contains(&code);
+    let withholds = cannot_say || [Code::QuarantinedVersion, Code::QuarantinedBlob, Code::ArtifactProtected].contains(&code);
     let name = if cannot_say { "policy_unavailable" } else { code.as_str() };
     let status = match surface {
         Surface::Npm if withholds => StatusCode::FORBIDDEN,
