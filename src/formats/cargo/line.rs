@@ -105,6 +105,8 @@ fn dependency(said: &Dependency) -> IndexDependency<'_> {
 
 fn render(at: &Coordinates, lockable: &Lockable, is_yanked: bool) -> Option<String> {
     let declared: Declared = serde_json::from_str(&lockable.manifest).ok()?;
+    // A version may also have come by the API, which takes any manifest.
+    declared.check().ok()?;
     let name = at.package().name();
     let wanted = file_name(name, at.version());
     let (_, digest) = lockable.files.iter().find(|(path, _)| path.as_str() == wanted)?;
@@ -204,7 +206,9 @@ mod tests {
     fn what_has_no_crate_or_no_manifest_of_cargo_has_no_line() {
         let missing = Lockable { files: Vec::new(), ..lockable("demo", "1.0.0", &json!({})) };
         assert_eq!(render(&at("demo", "1.0.0"), &missing, false), None);
-        assert_eq!(render(&at("demo", "1.0.0"), &lockable("demo", "1.0.0", &json!({"deps": 7})), false), None);
+        for manifest in [json!({"deps": 7}), json!({"deps": [{"name": "a", "version_req": "one"}]}), json!({"rust_version": "new"})] {
+            assert_eq!(render(&at("demo", "1.0.0"), &lockable("demo", "1.0.0", &manifest), false), None, "{manifest}");
+        }
     }
 
     fn dependency_json() -> impl Strategy<Value = Value> {
