@@ -140,7 +140,7 @@ async fn the_index_is_the_same_to_everybody_who_may_read_it_and_closed_to_everyb
 async fn what_is_inside_a_crate_is_judged_and_not_what_its_form_says() {
     let app = TestApp::new().await;
     let builds = rule("builds", "quarantine", "context.contents.readable && context.scripts.build");
-    let needs = rule("needs", "deny", "context.dependencies.names.contains(\"bad-lib\")");
+    let needs = rule("needs", "deny", "context.requiresComplete && context.requires.contains(\"bad-lib\")");
     app.set_policy("main", &(builds + &needs)).await;
     let files = |more: &str| {
         let manifest = format!("[package]\nname = \"demo\"\nversion = \"1.0.0\"\n{more}");
