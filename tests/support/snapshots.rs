@@ -19,7 +19,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         // Progress: bars and spinners.
         (r"(?m)^.*[━█▏▎▍▌▋▊▉░▒▓╸╺].*\n?", ""),
         (r"[⠀-⣿]+ ?", ""),
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+        (r"[0-9a-f]{8}(-|%2D)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
         // The log files that clients keep, and moments.
         (r"\d{4}-\d\d-\d\d[T ]\d\d[:_]\d\d([:_]\d\d)?([._,]\d+)?( ?Z)?", "MOMENT"),
         (r"\d+(\.\d+)? ?[kMG]?i?B/s", "SPEED"),

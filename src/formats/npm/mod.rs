@@ -76,6 +76,7 @@ fn account() -> Routes<App> {
         .get("/npm/{repoKey}/-/ping", "/npm/main/-/ping", session::ping)
         .get("/npm/{repoKey}/-/whoami", "/npm/main/-/whoami", session::whoami)
         .get("/npm/{repoKey}/-/npm/v1/user", "/npm/main/-/npm/v1/user", session::user)
+        .get("/npm/{repoKey}/-/user/{user}", "/npm/main/-/user/org.couchdb.user:ann", session::person)
         .put("/npm/{repoKey}/-/user/{user}", "/npm/main/-/user/org.couchdb.user:ann", session::login)
         .post("/npm/{repoKey}/-/v1/login", "/npm/main/-/v1/login", session::login_in_browser)
 }
