@@ -94,7 +94,11 @@ async fn the_document_names_what_is_withheld_with_the_reason_and_every_way_to_it
         }
         let file = format!("plain-{fate}-1.0.0.tgz");
         for spelled in [name.clone(), name.replace('/', "%2f"), name.replace('/', "%2F"), name.to_uppercase(), name.replace('@', "%40")] {
-            for path in [format!("{spelled}/-/{file}"), format!("{spelled}/-/{}", file.to_uppercase().replace("TGZ", "tgz")), format!("{spelled}/1.0.0")] {
+            for path in [
+                format!("{spelled}/-/{file}"),
+                format!("{spelled}/-/{}", file.to_uppercase().replace("TGZ", "tgz")),
+                format!("{spelled}/1.0.0"),
+            ] {
                 for method in ["GET", "HEAD"] {
                     let refused = app.call(method, &format!("/npm/main/{path}")).token(&reader).send().await.expect(403);
                     assert_eq!((refused.header("cache-control"), refused.header("etag")), ("no-store", ""), "{path}");
@@ -118,7 +122,13 @@ async fn the_sweep_finds_the_canary_in_the_npm_version_once_it_is_released() {
     app.vote(&app.admin, "main", &withheld.quarantine_id, "release").await.expect(200);
     app.run_jobs().await;
     let (_, found) = sweep(&app, &withheld, &reader).await;
-    for surface in ["/blobs/", "/npm/main/plain-free ", "/npm/main/plain-free/1.0.0 ", "/npm/main/plain-free/-/plain-free-1.0.0.tgz ", &withheld.version_id] {
+    for surface in [
+        "/blobs/",
+        "/npm/main/plain-free ",
+        "/npm/main/plain-free/1.0.0 ",
+        "/npm/main/plain-free/-/plain-free-1.0.0.tgz ",
+        &withheld.version_id,
+    ] {
         assert!(found.iter().any(|line| line.contains(surface)), "the sweep does not reach {surface}: {} finds", found.len());
     }
     assert_eq!(app.get(&reader, "/npm/main/plain-free/-/plain-free-1.0.0.tgz").await.expect(200).bytes, tarball);

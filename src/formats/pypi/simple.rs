@@ -44,7 +44,8 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
     let render = move |app: &App, permit: &Permit<Read>| {
         let entries = app.registry.listed_releases(permit, &wanted, Entry::of)?;
         let view = Project::of(wanted.name_key(), entries, &reader);
-        view.map(|view| Page::new(format.media_type(), page::project(&view, format)?)).transpose()
+        let files = format!("{}/pypi/{}/files", reader.base_url, permit.repo_key());
+        view.map(|view| Page::new(format.media_type(), page::project(&view, format, &files)?)).transpose()
     };
     let found = app.page(&permit, key, render).await?;
     pages::reply(&request, &*found.ok_or_else(|| Error::not_found(format!("the project {package}")))?)
