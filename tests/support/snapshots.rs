@@ -24,7 +24,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"(?m)^.*Resolve for environment.*\n?", ""),
         (r"(?m)^.*[━█▏▎▍▌▋▊▉░▒▓╸╺].*\n?", ""),
         (r"[⠀-⣿]+ ?", ""),
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+        (r"[0-9a-f]{8}(-|%2D)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
         // The log files that clients keep, and moments.
         (r"-[a-z0-9_]{8}\.log\b", "-ID.log"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d[:_]\d\d([:_]\d\d)?([._,]\d+)?( ?Z)?", "MOMENT"),
