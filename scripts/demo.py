@@ -18,6 +18,7 @@ import urllib.parse
 import venv
 
 from daemon import Daemon, Fault
+from gate import chapter_gate
 from receiver import Receiver
 from wheel import build_wheel, real_wheel, upload_form
 
@@ -176,11 +177,11 @@ def chapter_policy(story):
               code_forbidden=lambda a: a["error"] == "forbidden")
 
 
-def publish_wheel(story, wheel, status, asked, **expectations):
+def publish_wheel(story, wheel, status, asked, repo="main", who="publisher", **expectations):
     body, headers = upload_form(wheel)
-    headers["Authorization"] = "Basic " + base64.b64encode(f"__token__:{story.tokens['publisher']}".encode()).decode()
+    headers["Authorization"] = "Basic " + base64.b64encode(f"__token__:{story.tokens[who]}".encode()).decode()
     decision = lambda a: a.headers.get("Artifortress-Decision", "")
-    return story.ask(None, f"upload {wheel[0]}, {asked}", "POST", "/pypi/main/legacy/", status, speaker="publisher, as twine", body=body,
+    return story.ask(None, f"upload {wheel[0]}, {asked}", "POST", f"/pypi/{repo}/legacy/", status, speaker=f"{who}, as twine", body=body,
                      headers=headers, tell=lambda a: f"{a.reason} {decision(a)}", **expectations)
 
 
@@ -385,6 +386,7 @@ def tell(story, work):
     chapter_install(story, pip, work, version_id)
     chapter_search(story)
     chapter_operations(story)
+    chapter_gate(story, work, lambda *arguments, **expectations: publish_wheel(story, *arguments, **expectations))
     chapter_audit(story)
     chapter_restart(story, address, demo)
 

@@ -136,7 +136,7 @@ pub(super) async fn run(session: Session, command: WaiversCommand) -> Result<Exi
         WaiversCommand::Add { new } => {
             let path = ["v1", "repos", new.repo.repo.as_str(), "waivers"];
             let answer = session.client.send(reqwest::Method::POST, &path, &new.body()?).await?;
-            session.tell(&answer, |waiver| became(&session, waiver))
+            session.tell(&answer, became)
         }
         WaiversCommand::Approve { one } => step(&session, &one, "approve").await,
         WaiversCommand::Revoke { one } => step(&session, &one, "revoke").await,
@@ -146,7 +146,7 @@ pub(super) async fn run(session: Session, command: WaiversCommand) -> Result<Exi
 async fn step(session: &Session, one: &One, verb: &str) -> Result<ExitCode, Failure> {
     let path = ["v1", "repos", one.repo.repo.as_str(), "waivers", &one.id.to_string(), verb];
     let answer = session.client.post(&path).await?;
-    session.tell(&answer, |waiver| became(session, waiver))
+    session.tell(&answer, became)
 }
 
 fn word(json: &Value, pointer: &str) -> String {
@@ -172,10 +172,12 @@ fn ends(session: &Session, waiver: &Value) -> String {
     moment(waiver, "/expiresAt").map_or_else(|| "never".to_owned(), |end| relative(session.now(), Some(end)))
 }
 
-fn became(session: &Session, waiver: &Value) -> String {
+fn became(waiver: &Value) -> String {
     let next = if text(waiver, "/state").as_deref() == Some("pending") { "; it counts once another reviewer has approved it" } else { "" };
     let (id, state) = (word(waiver, "/waiverId"), word(waiver, "/state"));
-    format!("waiver {id} of {} for {} is {state}, ends {}{next}", rule(waiver), covered(waiver), ends(session, waiver))
+    // The moment itself, since a span of 14 days is less than that as soon as it is told.
+    let end = moment(waiver, "/expiresAt").map_or_else(|| "never".to_owned(), |end| end.to_string());
+    format!("waiver {id} of {} for {} is {state}, ends {end}{next}", rule(waiver), covered(waiver))
 }
 
 fn shown(session: &Session, waiver: &Value) -> String {

@@ -21,6 +21,7 @@ pub mod finding;
 pub mod freeze;
 pub mod id;
 pub mod lifecycle;
+pub mod lockable;
 pub mod mark;
 pub mod name;
 pub mod order;

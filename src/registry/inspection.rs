@@ -49,6 +49,36 @@ impl Registry {
         self.store.bookkeep(move |books| books.keep_contents(&unread, &contents)).await
     }
 
+    /// What is in bytes that nobody has given to the repo yet, read as the file `path` of these coordinates.
+    ///
+    /// # Errors
+    /// Internal when the disk fails; the bytes are thrown away then.
+    pub async fn read_received(
+        &self,
+        permit: &Permit<Write>,
+        received: Received,
+        at: &Coordinates,
+        path: &RelativePath,
+    ) -> Result<(Received, Contents)> {
+        let slot = self.inspector.slots.acquire(Some(permit.repo_key())).await?;
+        let (at, path, timeout_ms) = (at.clone(), path.clone(), self.inspector.timeout_ms);
+        let (received, read) = hop::run(move || {
+            let (_slot, watch) = (slot, Stopwatch::start());
+            let is_over = || watch.elapsed().as_millis() > u128::from(timeout_ms);
+            let file = received.reader().map(|file| (path, file));
+            let read = inspect::inspect(&at, [file], &Limits::default(), &is_over);
+            Ok((received, read))
+        })
+        .await?;
+        match read {
+            Ok(contents) => Ok((received, contents)),
+            Err(error) => {
+                received.discard().await?;
+                Err(error)
+            }
+        }
+    }
+
     /// The PKG-INFO of a source distribution that was received for `at` under this file name; inside, why it cannot be read.
     ///
     /// # Errors

@@ -77,6 +77,7 @@ impl Write<'_> {
                 ":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace(), ":name": package.name(),
                 ":namespace_key": package.namespace_key(), ":name_key": package.name_key(),
             })?;
+        self.keep_spelling(repo, package)?;
         self.connection()
             .prepare_cached(
                 "INSERT INTO versions (version_id, package_id, repo_key, version, version_key, distribution, state, created_at, created_by)

@@ -52,6 +52,7 @@ fn numbers_scores_sets_and_texts_are_moved_just_across_what_they_are_compared_wi
     assert_eq!(changes(rule("named")), [("context.package.name".to_owned(), json!(""), false)]);
     assert_eq!(rule("named").part, FiringPart::Observed);
     assert!(found.words[0].contains("2 reasons"), "{:?}", found.words);
+    assert!(found.words.iter().any(|said| said.contains("if context.package.name were something else")), "{:?}", found.words);
 }
 
 #[test]

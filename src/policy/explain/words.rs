@@ -43,7 +43,9 @@ fn rule(explained: &Explained) -> String {
         .iter()
         .map(|change| {
             let allows = if change.allows { " (which alone allows it)" } else { "" };
-            format!("{} were {}{allows}", change.fact, value(&change.value))
+            // The empty text stands for any other: nobody would name a package so.
+            let other = if change.value == "" { "something else".to_owned() } else { value(&change.value) };
+            format!("{} were {other}{allows}", change.fact)
         })
         .collect();
     said.push(match changes.is_empty() {
