@@ -8,7 +8,7 @@ use crate::access::{Identities, Tokens};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::access::Caller;
+use crate::domain::access::{Caller, Permit, Read};
 use crate::domain::id::RequestId;
 use crate::domain::name::RepoKey;
 use crate::domain::repo::Repo;
@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::hop;
 use crate::http::{Application, HttpLimits, Served};
 use crate::metrics::Metrics;
+use crate::pages::{Page, PageKey, Pages};
 use crate::policy::Engine;
 use crate::quarantine::Review;
 use crate::registry::{Gate, GateLimits, InspectionLimits, Inspector, Registry};
@@ -34,6 +35,7 @@ pub struct App {
     /// The verbs on tokens.
     pub tokens: Arc<Tokens>,
     identities: Identities,
+    pages: Pages,
     metrics: Arc<Metrics>,
     limits: HttpLimits,
 }
@@ -77,6 +79,7 @@ impl App {
             review: Arc::new(Review::new(Arc::clone(store), blobs)),
             tokens: Arc::new(Tokens::new(Arc::clone(store), config.tokens.default_ttl_days)),
             identities: Identities::new(Arc::clone(store)),
+            pages: Pages::new(config.pages.memory_bytes, Arc::clone(store.generations()), Arc::clone(store.metrics())),
             metrics: Arc::clone(store.metrics()),
             limits,
             config,
@@ -94,6 +97,20 @@ impl App {
     {
         let app = Arc::clone(self);
         hop::run(move || work(&app)).await
+    }
+
+    /// A rendered index for the holder of `permit`: out of memory while nothing it tells of has changed, else by `render`, which
+    /// runs on the blocking pool and once for all who ask meanwhile. `None` when there is nothing to list. What `render` gives may
+    /// depend on the key, the repo, and on whether there are credentials, on nothing else: not on roles, a header or the time.
+    ///
+    /// # Errors
+    /// What `render` returns.
+    pub async fn page<F>(self: &Arc<Self>, permit: &Permit<Read>, key: PageKey, render: F) -> Result<Option<Arc<Page>>>
+    where
+        F: FnOnce(&App, &Permit<Read>) -> Result<Option<Page>> + Send + 'static,
+    {
+        let reader = permit.clone();
+        self.pages.find(permit, key, || self.run(move |app| render(app, &reader))).await
     }
 }
 

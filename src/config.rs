@@ -96,6 +96,14 @@ section! {
 }
 
 section! {
+    /// `[pages]`: rendered indexes.
+    Pages "pages" {
+        /// Memory for rendered indexes, in bytes; one larger than about a quarter of it is rendered for each request.
+        memory_bytes: u64 = 32 << 20, 1 << 20..=1 << 40;
+    }
+}
+
+section! {
     /// `[jobs]`: background work.
     Jobs "jobs" {
         /// Workers that run jobs side by side.
@@ -163,6 +171,8 @@ pub struct Config {
     pub policy: Policy,
     /// The database.
     pub store: Store,
+    /// Rendered indexes.
+    pub pages: Pages,
     /// Background work.
     pub jobs: Jobs,
     /// Upload sessions.
@@ -263,6 +273,7 @@ impl Config {
             http: Http::read(&mut reader),
             policy: Policy::read(&mut reader),
             store: Store::read(&mut reader),
+            pages: Pages::read(&mut reader),
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
             downloads: Downloads::read(&mut reader),
@@ -285,6 +296,7 @@ impl Config {
             http: Http::default(),
             policy: Policy::default(),
             store: Store::default(),
+            pages: Pages::default(),
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             downloads: Downloads::default(),

@@ -131,6 +131,13 @@ impl Error {
         self
     }
 
+    /// The same refusal for somebody else who waited for the same thing; the cause stays with the first.
+    #[must_use]
+    pub fn again(&self) -> Error {
+        let members = self.members().iter();
+        members.fold(Error::new(self.code(), self.message()), |error, (name, value)| error.with(name, value.clone()))
+    }
+
     /// The code of the catalogue.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;
+pub mod pages;
 pub mod policy;
 pub mod pulse;
 pub mod quarantine;

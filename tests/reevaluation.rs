@@ -160,6 +160,34 @@ async fn an_import_of_advisories_holds_what_is_visible_and_a_withdrawal_releases
 }
 
 #[tokio::test]
+async fn an_import_that_speaks_of_few_packages_has_only_those_judged_again() {
+    let app = TestApp::new().await;
+    let import = async |id: &str, name: &str, ecosystem: &str| {
+        let record = json!({"id": id, "modified": "2026-05-01T00:00:00Z",
+            "affected": [{"package": {"ecosystem": ecosystem, "name": name}, "versions": ["1.0.0"]}]});
+        app.call("POST", "/v1/admin/advisories/imports").token(&app.admin).body(format!("{record}\n")).send().await.expect(200);
+        let payload = app.ask("SELECT payload FROM outbox WHERE kind = 'advisories.changed' ORDER BY seq DESC LIMIT 1").pop().unwrap();
+        app.run_jobs().await;
+        serde_json::from_str::<Value>(&payload).unwrap()["packages"].clone()
+    };
+    // Before the first nothing was known of any package of the ecosystem.
+    assert_eq!(import("MAL-2026-1", "first", "npm").await, Value::Null);
+    let named = json!([{"packageType": "npm", "namespaceKey": "acme", "nameKey": "demo"}]);
+    assert_eq!(import("MAL-2026-2", "@acme/demo", "npm").await, named);
+    assert_eq!(import("MAL-2026-3", "demo", "PyPI").await, Value::Null);
+    // A record that speaks of another package now: the one it spoke of is judged again too.
+    let moved = async |name: &str| {
+        let record = json!({"id": "MAL-2026-2", "modified": "2026-05-02T00:00:00Z",
+            "affected": [{"package": {"ecosystem": "npm", "name": name}, "versions": ["1.0.0"]}]});
+        app.call("POST", "/v1/admin/advisories/imports").token(&app.admin).body(format!("{record}\n")).send().await.expect(200);
+        app.ask("SELECT payload FROM outbox WHERE kind = 'advisories.changed' ORDER BY seq DESC LIMIT 1").pop().unwrap()
+    };
+    let payload = moved("other").await;
+    assert!(payload.contains("\"demo\"") && payload.contains("\"other\""), "{payload}");
+    app.run_jobs().await;
+}
+
+#[tokio::test]
 async fn judging_again_without_a_difference_records_nothing() {
     let app = TestApp::new().await;
     app.set_policy("main", HOLD_ALL).await;

@@ -32,7 +32,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("remote", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs", "registry"]),
     ("http", &["error", "clock", "hop", "config", "domain", "access"]),
     ("serve", &["error", "domain", "http", "app"]),
-    ("formats", &["error", "clock", "hop", "config", "domain", "http", "app", "registry", "remote", "serve"]),
+    ("pages", &["error", "domain", "store", "http", "metrics"]),
+    ("formats", &["error", "clock", "hop", "config", "domain", "http", "app", "registry", "remote", "serve", "pages"]),
     (
         "api",
         &[

@@ -90,6 +90,8 @@ async fn withhold(app: &TestApp, package_type: &'static str, suffix: &str) -> Wi
 /// here knows keeps what the example gives it, and must then be in the list below.
 fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
     let file_name = held.file.rsplit('/').next().unwrap();
+    // Cargo's index has a crate below the first letters of its name.
+    let letters = |from: usize, to: usize| held.name.get(from..to).unwrap_or_default().to_lowercase();
     let values = BTreeMap::from([
         ("repoKey", vec!["main".to_owned()]),
         ("versionId", vec![held.version_id.clone()]),
@@ -105,6 +107,9 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
         ("file", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
         ("fileName", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
         ("filename", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
+        ("crate", vec![held.name.clone(), held.name.replace('-', "_")]),
+        ("first", vec![letters(0, 2), letters(0, 1)]),
+        ("second", vec![letters(2, 4)]),
         ("subject", vec!["ann".to_owned()]),
     ]);
     let mut found = vec![String::new()];

@@ -61,8 +61,8 @@ impl Ecosystem {
         let separator = if self == Ecosystem::Maven { ':' } else { '/' };
         let (namespace, name) = name.rsplit_once(separator).unwrap_or(("", name));
         let package_type = self.package_type().parse().ok()?;
-        let is_name = !name.is_empty() && name.len() <= NAME_LIMIT_BYTES && namespace.len() <= NAME_LIMIT_BYTES;
-        is_name.then(|| package_key(&PackageName::as_written(package_type, namespace, name)))
+        let fits = |part: &str| part.len() <= NAME_LIMIT_BYTES && !part.contains(|sign: char| sign.is_whitespace() || sign.is_control());
+        (!name.is_empty() && fits(name) && fits(namespace)).then(|| package_key(&PackageName::as_written(package_type, namespace, name)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that can happen. Invariant: each happening has its audit row, and those that others must hear of have
 //! their outbox event; both follow by exhaustive match, so a new happening does not compile without them.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::access::{Roles, Scope};
@@ -11,7 +12,7 @@ use super::exception::ExceptionEvent;
 use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
 use super::lifecycle::State;
 use super::mark::MarkEvent;
-use super::name::{RepoKey, Subject};
+use super::name::{PackageName, PackageType, RepoKey, Subject};
 use super::quarantine::Ballot;
 use super::webhook::WebhookEvent;
 
@@ -22,8 +23,31 @@ pub struct Named {
     pub repo: RepoKey,
     /// The version.
     pub version_id: VersionId,
+    /// Its package.
+    pub package: PackageName,
     /// Its package URL, for people.
     pub purl: String,
+}
+
+/// A package as the index of names has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageKey {
+    /// Its type.
+    pub package_type: PackageType,
+    /// The one spelling of its namespace.
+    pub namespace_key: String,
+    /// The one spelling of its name.
+    pub name_key: String,
+}
+
+impl PackageKey {
+    /// The package of a key in which the namespace, if any, stands before the last slash.
+    #[must_use]
+    pub fn split(package_type: PackageType, key: &str) -> PackageKey {
+        let (namespace, name) = key.rsplit_once('/').unwrap_or(("", key));
+        PackageKey { package_type, namespace_key: namespace.to_owned(), name_key: name.to_owned() }
+    }
 }
 
 /// Something that happened and is remembered.
@@ -144,6 +168,8 @@ pub enum Event {
         digest: Digest,
         record_count: u64,
         changed_count: u64,
+        /// The packages that they concern; `None` where it may be any.
+        packages: Option<Vec<PackageKey>>,
     },
     PolicyEvaluated {
         evaluation_id: EvaluationId,
@@ -308,7 +334,7 @@ impl Event {
                 let id = repo.as_ref().map_or("instance", RepoKey::as_str);
                 entry("policy.updated", "policy", id, json!({"revision": revision, "digest": digest}))
             }
-            Event::AdvisoriesImported { digest, record_count, changed_count } => {
+            Event::AdvisoriesImported { digest, record_count, changed_count, packages: _ } => {
                 let details = json!({"recordCount": record_count, "changedCount": changed_count});
                 entry("advisories.imported", "advisories", digest, details)
             }

@@ -2,7 +2,7 @@
 //!
 //! How to add
 //! * a state: `lifecycle::State`; the compiler then asks `visibility::decide`, the schema's CHECK and the state diagram.
-//! * a happening: `event::Event`; the compiler then asks for its audit row and its outbox event.
+//! * a happening: `event::Event`; the compiler then asks for its audit row, its outbox event and what it reaches.
 //! * a role or duty: `access`.
 //! * an id: one line in `id.rs`.
 
@@ -21,12 +21,14 @@ pub mod finding;
 pub mod freeze;
 pub mod id;
 pub mod lifecycle;
+pub mod lockable;
 pub mod mark;
 pub mod name;
 pub mod order;
 pub mod outbox;
 pub mod owner;
 pub mod quarantine;
+pub mod reach;
 pub mod repo;
 pub mod reservation;
 pub mod roles;

@@ -98,6 +98,12 @@ impl PackageType {
         PackageType("cargo".to_owned())
     }
 
+    /// Whether a package has one spelling, that of its first publisher, as clients look it up under that alone.
+    #[must_use]
+    pub fn keeps_first_spelling(&self) -> bool {
+        self.0 == "cargo"
+    }
+
     /// Whether the file names of a package share one namespace over all its versions, as PyPI's do; then a file name is
     /// spent once any sealed version has used it.
     #[must_use]

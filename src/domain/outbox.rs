@@ -64,8 +64,11 @@ impl Event {
             Event::PolicyUpdated { repo, revision, .. } => {
                 Some(OutboxEntry { kind: OutboxKind::PolicyChanged, payload: json!({"repoKey": repo, "revision": revision}) })
             }
-            Event::AdvisoriesImported { digest, record_count, changed_count } => {
-                let payload = json!({"advisoryDigest": digest, "recordCount": record_count, "changedCount": changed_count});
+            Event::AdvisoriesImported { digest, record_count, changed_count, packages } => {
+                let mut payload = json!({"advisoryDigest": digest, "recordCount": record_count, "changedCount": changed_count});
+                if let Some(packages) = packages {
+                    payload["packages"] = json!(packages);
+                }
                 Some(OutboxEntry { kind: OutboxKind::AdvisoriesChanged, payload })
             }
             Event::TokenIssued { .. }

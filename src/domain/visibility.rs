@@ -7,6 +7,7 @@ use super::access::{Permit, Promote, Read, Role, Write};
 use super::candidate::Reason;
 use super::id::{QuarantineId, VersionId};
 use super::lifecycle::State;
+use super::lockable::Lockable;
 use super::name::{Coordinates, RelativePath, RepoKey};
 use super::quarantine::QuarantineStatus;
 use super::time::Time;
@@ -201,11 +202,12 @@ impl Sealed<Version> {
 pub enum Listed {
     /// All of it may be shown.
     Visible(Box<Visible<Release>>),
-    /// It is withheld: only its name, its file names and the reason may be shown, so that clients can say why.
+    /// It is withheld: only its name, its file names, the reason and what lock files hold it to may be shown, so that clients can
+    /// say why.
     Marked(Box<Marked>),
 }
 
-/// What an index may say of a withheld release. It holds none of its content.
+/// What an index may say of a withheld release. It holds none of its content, but for [`Lockable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
     /// Which version.
@@ -214,16 +216,20 @@ pub struct Marked {
     pub paths: Vec<RelativePath>,
     /// Where it stands.
     pub standing: Standing,
+    /// What lock files hold it to, where its clients compare that.
+    pub lockable: Option<Lockable>,
 }
 
 impl Sealed<Release> {
     /// The door for indexes that mark what is withheld instead of hiding it; `None` for drafts, tombstones and another
     /// repo's content.
     pub fn list(self, permit: &Permit<Read>) -> Option<Listed> {
+        let is_withheld = decide(self.standing.state) == Sight::Withheld;
         let mark = Marked {
             coordinates: self.content.version.coordinates.clone(),
             paths: self.content.files.iter().map(|file| file.path.clone()).collect(),
             standing: self.standing.clone(),
+            lockable: is_withheld.then(|| Lockable::of(&self.content)).flatten(),
         };
         match self.show(permit) {
             Ok(visible) => Some(Listed::Visible(Box::new(visible))),

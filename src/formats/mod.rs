@@ -8,7 +8,9 @@
 //! 4. its line in the README and its real client in `tests/clients.rs`.
 
 mod address;
+mod cargo;
 mod generic;
+mod npm;
 mod outcome;
 mod pypi;
 mod refusal;
@@ -26,5 +28,5 @@ use crate::http::Routes;
 /// Every route of every protocol.
 #[must_use]
 pub fn routes() -> Routes<App> {
-    Routes::new().join(generic::routes()).join(pypi::routes())
+    Routes::new().join(cargo::routes()).join(generic::routes()).join(npm::routes()).join(pypi::routes())
 }

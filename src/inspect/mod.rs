@@ -90,6 +90,41 @@ pub fn inspect(
     Ok(report.finish())
 }
 
+/// The one PKG-INFO of a source distribution open at its beginning; inside, why it cannot be read. Blocks.
+///
+/// # Errors
+/// Internal when the disk fails.
+pub fn package_information(
+    coordinates: &Coordinates,
+    (path, file): (&RelativePath, File),
+    limits: &Limits,
+    is_over: &dyn Fn() -> bool,
+) -> Result<std::result::Result<Vec<u8>, Unreadable>> {
+    let Some((ContentFormat::Sdist, container)) = kind_of(coordinates.package().package_type(), path) else {
+        return Ok(Err(Unreadable::Unsupported));
+    };
+    let (meter, mut report) = (Meter::new(limits, is_over), Report::new(coordinates));
+    let mut found = python::PackageInformation::default();
+    let outcome = walk(container, meter.open(file), &meter, &mut Visitor::new(&meter, &mut found, &mut report));
+    match meter.take_disk_failure() {
+        Some(cause) => Err(Error::internal(format!("reading {path} of {coordinates}"), cause)),
+        None => Ok(outcome.and_then(|()| found.only())),
+    }
+}
+
+fn walk(
+    container: Container,
+    file: meter::Packed<'_>,
+    meter: &Meter<'_>,
+    visitor: &mut Visitor<'_, '_>,
+) -> std::result::Result<(), Unreadable> {
+    match container {
+        Container::Zip => zipped::walk(file, meter, visitor),
+        Container::Tarball => tarball::walk(file, meter, visitor),
+        Container::Plain => Err(Unreadable::Unsupported),
+    }
+}
+
 fn read_file(
     format: ContentFormat,
     container: Container,
@@ -106,12 +141,10 @@ fn read_file(
         ContentFormat::Jar | ContentFormat::Pom => Box::new(maven::Jar::default()),
     };
     let file = meter.open(file);
-    let mut visitor = Visitor::new(meter, package.as_mut(), report);
-    let outcome = match container {
-        Container::Zip => zipped::walk(file, meter, &mut visitor),
-        Container::Tarball => tarball::walk(file, meter, &mut visitor),
-        Container::Plain => return read_plain(&mut meter.unpacking(file), meter, report),
-    };
+    if container == Container::Plain {
+        return read_plain(&mut meter.unpacking(file), meter, report);
+    }
+    let outcome = walk(container, file, meter, &mut Visitor::new(meter, package.as_mut(), report));
     // The cause comes before what follows of it, such as a missing file.
     if let Err(fault) = outcome {
         report.fault(fault);

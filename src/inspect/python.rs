@@ -68,6 +68,35 @@ impl Package for Sdist {
     }
 }
 
+/// Looks for the PKG-INFO of a source distribution and for nothing else.
+#[derive(Default)]
+pub(super) struct PackageInformation {
+    /// How many there are, whether they can be read or not.
+    count: u32,
+    content: Option<Vec<u8>>,
+}
+
+impl PackageInformation {
+    /// The content, where there is one such file.
+    pub(super) fn only(self) -> Result<Vec<u8>, Unreadable> {
+        self.content.filter(|_| self.count == 1).ok_or(Unreadable::WithoutMetadata)
+    }
+}
+
+impl Package for PackageInformation {
+    fn wants(&mut self, path: &EntryPath, _report: &mut Report<'_>) -> bool {
+        let is_wanted = path.is_top_file("pkg-info");
+        self.count += u32::from(is_wanted);
+        is_wanted
+    }
+
+    fn take(&mut self, _path: &EntryPath, content: &[u8], _report: &mut Report<'_>) {
+        self.content = Some(content.to_owned());
+    }
+
+    fn finish(&mut self, _report: &mut Report<'_>) {}
+}
+
 /// A build backend that lies in the package itself (PEP 517, `backend-path`) is code of the package that runs when it is built; what
 /// a build requires (PEP 518) is installed and run before that.
 fn read_build_system(content: &[u8], report: &mut Report<'_>) {

@@ -105,8 +105,7 @@ impl Review {
         let (named, file) = hop::run(move || {
             let view = store.review(&asked)?;
             let release = view.release(&view.item(&id)?.version_id)?;
-            let named =
-                Named { repo: release.version.repo.clone(), version_id: release.version.id, purl: release.version.coordinates.purl() };
+            let named = Named::new(&release.version.repo, release.version.id, &release.version.coordinates);
             let file = release.file(&wanted).ok_or_else(|| Error::not_found(format!("file {wanted} of quarantine item {id}")))?;
             Ok((named, file))
         })

@@ -1,7 +1,6 @@
 //! THE DOOR IN. Invariant: every way to become visible runs the gate first and hands its verdict to the store, which checks
 //! that content and policies are still those judged; if they are not, the gate runs again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Registry;
@@ -10,13 +9,12 @@ use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
-use crate::domain::mark::TagName;
 use crate::domain::name::Coordinates;
 use crate::domain::time::Time;
 use crate::domain::visibility::withheld;
 use crate::error::{Code, Error, Result};
 use crate::hop;
-use crate::store::{Admission, Done, Dossier, NewEntry, Question, Unread};
+use crate::store::{Admission, Deposited, Done, Dossier, NewDeposit, NewEntry, Question, Unread};
 
 /// How often the gate runs again because content or policies changed meanwhile.
 pub(super) const ROUNDS: usize = 4;
@@ -64,6 +62,28 @@ pub struct Deposit {
     pub tags: Vec<String>,
 }
 
+/// By which way a version of the own repo asks to become visible.
+#[derive(Clone, Copy)]
+enum Way {
+    /// A draft, with an external scanner's verdict.
+    Publish(VersionId, Option<Decision>),
+    /// A tombstone.
+    Restore(VersionId),
+    /// A draft that was just made of a whole version.
+    Deposit(Deposited),
+}
+
+impl Way {
+    /// What the gate is asked.
+    fn asks(self) -> (VersionId, Action, Option<Decision>) {
+        match self {
+            Way::Publish(id, hint) => (id, Action::Publish, hint),
+            Way::Restore(id) => (id, Action::Restore, None),
+            Way::Deposit(deposited) => (deposited.version_id, Action::Publish, None),
+        }
+    }
+}
+
 impl Registry {
     /// Publishes a draft.
     ///
@@ -75,7 +95,7 @@ impl Registry {
         if let Some(published) = self.check_publishable(permit, id).await? {
             return Ok(published);
         }
-        self.enter(permit, id, Action::Publish, hint).await
+        self.enter(permit, Way::Publish(id, hint)).await
     }
 
     /// Takes a tombstone back into view.
@@ -84,40 +104,30 @@ impl Registry {
     /// As for a publish; `conflict` past its retention or after a rejection.
     pub async fn restore(&self, permit: &Permit<Write>, id: VersionId) -> Result<Admitted> {
         self.check_reserved_version(permit, id, Action::Restore).await?;
-        self.enter(permit, id, Action::Restore, None).await
+        self.enter(permit, Way::Restore(id)).await
     }
 
     /// Makes a draft of a whole version and publishes it. A version that was published before with the same content is
-    /// left as it is.
+    /// left as it is. One that is denied leaves nothing but the record of that.
     ///
     /// # Errors
-    /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken.
+    /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken, also by another upload of other
+    /// bytes at the same time.
     pub async fn deposit(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<Admitted> {
-        let id = self.draft_whole(permit, deposit).await?;
-        self.publish(permit, id, None).await
-    }
-
-    async fn draft_whole(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<VersionId> {
-        let tags = deposit.tags.iter().map(|tag| tag.parse()).collect::<Result<BTreeSet<TagName>>>()?;
-        self.check_reserved(permit, deposit.coordinates.package(), Action::Publish).await?;
-        let writing = permit.clone();
-        self.store
-            .write(permit, move |tx| {
-                let (version, reused) = tx.draft(&writing, &deposit.coordinates)?;
-                let id = version.id;
-                tx.want_tags(&version, &tags)?;
-                let named = tx.put_entries(&writing, &id, &deposit.entries)?;
-                let event =
-                    if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
-                let first_path = deposit.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
-                let mut done = Done::new(id, event).and(Event::EntriesSet { version: named, count: deposit.entries.len(), first_path });
-                if let Some(manifest) = &deposit.manifest {
-                    let (version, digest) = tx.put_manifest(&writing, &id, manifest)?;
-                    done = done.and(Event::ManifestSet { version, digest });
-                }
-                Ok(done)
-            })
-            .await
+        let Deposit { coordinates, entries, manifest, tags } = deposit;
+        let tags = tags.iter().map(|tag| tag.parse()).collect::<Result<_>>()?;
+        let new = Arc::new(NewDeposit { coordinates, entries, manifest, tags });
+        for _ in 0..ROUNDS {
+            self.check_reserved(permit, new.coordinates.package(), Action::Publish).await?;
+            let (writing, bringing) = (permit.clone(), Arc::clone(&new));
+            let deposited = self.store.write(permit, move |tx| tx.deposit(&writing, &bringing)).await?;
+            match self.enter(permit, Way::Deposit(deposited)).await {
+                // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
+                Err(error) if error.code() == Code::NotFound => {}
+                done => return done,
+            }
+        }
+        Err(too_restless())
     }
 
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
@@ -141,7 +151,8 @@ impl Registry {
         .await
     }
 
-    async fn enter(&self, permit: &Permit<Write>, id: VersionId, action: Action, hint: Option<Decision>) -> Result<Admitted> {
+    async fn enter(&self, permit: &Permit<Write>, way: Way) -> Result<Admitted> {
+        let (id, action, hint) = way.asks();
         for _ in 0..ROUNDS {
             let (named, unread) = self.named(permit, id).await?;
             let read = self.inspect(permit.repo_key(), unread).await;
@@ -152,7 +163,13 @@ impl Registry {
             let judged = judged.await;
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
-            let admission = self.store.write(permit, move |tx| tx.admit(&writing, &verdict)).await?;
+            let admission = self
+                .store
+                .write(permit, move |tx| match way {
+                    Way::Publish(..) | Way::Restore(_) => tx.admit(&writing, &verdict),
+                    Way::Deposit(deposited) => tx.admit_deposit(&writing, &deposited, &verdict),
+                })
+                .await?;
             if let Some(admitted) = settled(admission, &named)? {
                 return Ok(admitted);
             }
@@ -172,8 +189,8 @@ impl Registry {
             let (store, asked, into) = (Arc::clone(&self.store), source.clone(), target.repo().clone());
             let (named, package, unread) = hop::run(move || {
                 let release = store.read(&asked.reading())?.release(&id)?;
-                let (repo, coordinates) = (release.version.repo.clone(), &release.version.coordinates);
-                let named = Named { repo, version_id: id, purl: coordinates.purl() };
+                let coordinates = &release.version.coordinates;
+                let named = Named::new(&release.version.repo, id, coordinates);
                 Ok((named, coordinates.package().clone(), store.review(&asked)?.dossier(&id, &into)?.unread()))
             })
             .await?;

@@ -4,9 +4,11 @@
 use super::Registry;
 use super::admission::too_restless;
 use super::slots::Slots;
+use super::upload::Received;
 use crate::clock::Stopwatch;
-use crate::domain::contents::Contents;
-use crate::domain::name::RepoKey;
+use crate::domain::access::{Permit, Write};
+use crate::domain::contents::{Contents, Unreadable};
+use crate::domain::name::{Coordinates, RelativePath, RepoKey};
 use crate::error::{Code, Error, Result};
 use crate::hop;
 use crate::inspect::{self, Limits};
@@ -45,6 +47,58 @@ impl Registry {
         let Some(unread) = unread.filter(is_due) else { return Ok(()) };
         let contents = self.read(repo, unread.clone()).await?;
         self.store.bookkeep(move |books| books.keep_contents(&unread, &contents)).await
+    }
+
+    /// What is in bytes that nobody has given to the repo yet, read as the file `path` of these coordinates.
+    ///
+    /// # Errors
+    /// Internal when the disk fails; the bytes are thrown away then.
+    pub async fn read_received(
+        &self,
+        permit: &Permit<Write>,
+        received: Received,
+        at: &Coordinates,
+        path: &RelativePath,
+    ) -> Result<(Received, Contents)> {
+        let slot = self.inspector.slots.acquire(Some(permit.repo_key())).await?;
+        let (at, path, timeout_ms) = (at.clone(), path.clone(), self.inspector.timeout_ms);
+        let (received, read) = hop::run(move || {
+            let (_slot, watch) = (slot, Stopwatch::start());
+            let is_over = || watch.elapsed().as_millis() > u128::from(timeout_ms);
+            let file = received.reader().map(|file| (path, file));
+            let read = inspect::inspect(&at, [file], &Limits::default(), &is_over);
+            Ok((received, read))
+        })
+        .await?;
+        match read {
+            Ok(contents) => Ok((received, contents)),
+            Err(error) => {
+                received.discard().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The PKG-INFO of a source distribution that was received for `at` under this file name; inside, why it cannot be read.
+    ///
+    /// # Errors
+    /// Internal when the disk fails.
+    pub async fn package_information(
+        &self,
+        permit: &Permit<Write>,
+        at: &Coordinates,
+        path: &RelativePath,
+        received: &Received,
+    ) -> Result<std::result::Result<Vec<u8>, Unreadable>> {
+        let slot = self.inspector.slots.acquire(Some(permit.repo_key())).await?;
+        let (file, timeout_ms) = (received.reader()?, self.inspector.timeout_ms);
+        let (at, path) = (at.clone(), path.clone());
+        hop::run(move || {
+            let (_slot, watch) = (slot, Stopwatch::start());
+            let is_over = || watch.elapsed().as_millis() > u128::from(timeout_ms);
+            inspect::package_information(&at, (&path, file), &Limits::default(), &is_over)
+        })
+        .await
     }
 
     async fn read(&self, repo: &RepoKey, unread: Unread) -> Result<Contents> {

@@ -47,10 +47,12 @@ pub use gate::{Gate, GateLimits};
 pub use health::Health;
 pub use holds::HoldNotice;
 pub use inspection::{InspectionLimits, Inspector};
+pub use marks::ListedTag;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
 pub use proof::{Mismatch, Proof, Today};
 pub use reevaluation::Reevaluation;
+pub use search::PACKAGES_PAGE_LIMIT;
 pub use upload::{BlobSource, Received, UploadStart};
 pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 pub use waivers::WaiverRequest;
@@ -64,7 +66,7 @@ pub use crate::store::{
     OutboxFilter, OutboxRow, SweepRow,
 };
 pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
-pub use crate::store::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery, SearchStatus};
+pub use crate::store::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery, SearchStatus};
 pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 

@@ -265,8 +265,7 @@ impl Registry {
         self.store
             .write(permit, move |tx| {
                 let (version, reused) = tx.draft(&writing, &coordinates)?;
-                let named =
-                    crate::domain::event::Named { repo: version.repo.clone(), version_id: version.id, purl: version.coordinates.purl() };
+                let named = crate::domain::event::Named::new(&version.repo, version.id, &version.coordinates);
                 let event = if reused { Event::DraftReused { version: named } } else { Event::DraftCreated { version: named } };
                 Ok(Done::new((version, reused), event))
             })

@@ -1,18 +1,19 @@
 //! Advisories at rest. Invariant: a record counts only once it is the head of its id, and all heads of an import move in one
 //! transaction; what an import wrote before that, or displaced, is seen by nobody and removed by the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use sha2::{Digest as _, Sha256};
 
+use super::outbox::PACKAGES_LIMIT;
 use super::rows;
 use super::write::{Bookkeeping, Done, Write};
 use super::{Store, versions};
 use crate::advisories::{Claim, Ecosystem, Record, package_key};
 use crate::domain::advisory::AdvisoryFindings;
 use crate::domain::digest::Digest;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, PackageKey};
 use crate::domain::name::{Coordinates, Subject};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
@@ -279,15 +280,42 @@ impl Write<'_> {
         if changed == 0 {
             return Ok(Done::unchanged(None));
         }
+        let packages = self.staged_packages()?;
         connection.prepare_cached("DELETE FROM advisory_staging WHERE displaced = 0")?.execute([])?;
+        let before = snapshot(connection)?;
         let snapshot = self.snapshot_of_heads(changed as u64)?;
         self.insert_snapshot(&snapshot)?;
+        // Of an ecosystem that comes or goes, every package is known in another way.
+        let same_ecosystems = before.is_some_and(|before| before.ecosystems.keys().eq(snapshot.ecosystems.keys()));
         let event = Event::AdvisoriesImported {
             digest: snapshot.digest,
             record_count: snapshot.record_count,
             changed_count: snapshot.changed_count,
+            packages: packages.filter(|_| same_ecosystems),
         };
         Ok(Done::new(Some(snapshot), event))
+    }
+
+    /// The packages that what is staged speaks of, and those that what it displaces spoke of; `None` when they are too many to name.
+    fn staged_packages(&self) -> Result<Option<Vec<PackageKey>>> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT ecosystem, name_key FROM advisory_packages
+             WHERE record_id IN (SELECT record_id FROM advisory_staging) LIMIT :limit",
+        )?;
+        let named = statement.query_map(named_params! {":limit": rows::stored(PACKAGES_LIMIT as u64 + 1)}, |row| {
+            Ok((row.get::<_, String>("ecosystem")?, row.get::<_, String>("name_key")?))
+        })?;
+        let named = named.collect::<rusqlite::Result<Vec<_>>>()?;
+        if named.len() > PACKAGES_LIMIT {
+            return Ok(None);
+        }
+        let named: BTreeSet<(String, String)> = named.into_iter().collect();
+        // What no package here can be called concerns none.
+        let key = |(ecosystem, key): &(String, String)| {
+            let package_type = Ecosystem::named(ecosystem)?.package_type().parse().ok()?;
+            Some(PackageKey::split(package_type, key))
+        };
+        Ok(Some(named.iter().filter_map(key).collect()))
     }
 
     fn snapshot_of_heads(&self, changed_count: u64) -> Result<AdvisorySnapshot> {

@@ -56,6 +56,22 @@ const MUST_BE_EMPTY: &[(&str, &str)] = &[
          WHERE NOT EXISTS (SELECT 1 FROM repo_blobs WHERE repo_blobs.repo_key = versions.repo_key AND repo_blobs.digest = entries.digest)"),
     ("a file has another size than its blob", "SELECT version_id FROM entries JOIN blobs USING (digest) WHERE entries.size_bytes <> blobs.size_bytes"),
     ("a version lies in another repo than its package", "SELECT version_id FROM versions JOIN packages USING (package_id) WHERE versions.repo_key <> packages.repo_key"),
+    (
+        "an evaluation names a version that is neither there nor was removed",
+        "SELECT evaluation_id FROM evaluations WHERE NOT EXISTS (SELECT 1 FROM versions WHERE versions.version_id = evaluations.version_id)
+           AND NOT EXISTS (SELECT 1 FROM audit WHERE audit.resource_id = evaluations.version_id
+               AND audit.action IN ('package.version.draft.removed', 'package.version.tombstoned'))",
+    ),
+    (
+        "a tag names what was taken back, was never published or is another package's",
+        "SELECT package_tags.tag FROM package_tags JOIN versions USING (version_id)
+         WHERE versions.state = 'tombstoned' OR versions.package_id <> package_tags.package_id
+           OR (versions.state = 'draft' AND NOT EXISTS (SELECT 1 FROM quarantine_items AS item WHERE item.version_id = versions.version_id))",
+    ),
+    (
+        "a published version still waits for tags",
+        "SELECT version_id FROM wanted_tags JOIN versions USING (version_id) WHERE state = 'published'",
+    ),
     ("a job is processing without a lease", "SELECT job_id FROM jobs WHERE state = 'processing' AND lease_token IS NULL"),
     ("a job was tried more often than it may", "SELECT job_id FROM jobs WHERE attempts > max_attempts"),
     ("a delivered event has no time of delivery", "SELECT event_id FROM outbox WHERE state = 'delivered' AND delivered_at IS NULL"),

@@ -40,8 +40,10 @@ impl Write<'_> {
     /// A new draft at these coordinates, or the caller's own unfinished one (`true`: reused).
     ///
     /// # Errors
-    /// `conflict` when somebody else drafts there or the coordinate is spent; `quarantined_version` when it is held.
+    /// `forbidden` for whoever may not publish the package; `conflict` when somebody else drafts there or the coordinate is spent;
+    /// `quarantined_version` when it is held.
     pub fn draft(&mut self, permit: &Permit<Writing>, at: &Coordinates) -> Result<(Version, bool)> {
+        self.may_publish(permit, at.package())?;
         if let Some(found) = versions::find_at(self.connection(), permit.repo_key(), at)? {
             return self.reuse_draft(found);
         }
@@ -75,6 +77,7 @@ impl Write<'_> {
                 ":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace(), ":name": package.name(),
                 ":namespace_key": package.namespace_key(), ":name_key": package.name_key(),
             })?;
+        self.keep_spelling(repo, package)?;
         self.connection()
             .prepare_cached(
                 "INSERT INTO versions (version_id, package_id, repo_key, version, version_key, distribution, state, created_at, created_by)
@@ -100,7 +103,7 @@ impl Write<'_> {
 
     /// The draft with this id, to be changed.
     fn open_draft(&self, permit: &Permit<Writing>, id: &VersionId) -> Result<Version> {
-        let found = self.found(permit.repo_key(), id)?;
+        let found = self.owned(permit, id)?;
         if found.content.state.is_sealed() {
             let message = format!(
                 "{} is {}; its files and manifest never change again; publish a new version",
@@ -201,6 +204,44 @@ impl Write<'_> {
             return Err(Error::not_found(format!("file {path} of version {id}")));
         }
         Ok(versions::named(&version))
+    }
+
+    /// Takes everything out of a draft.
+    pub(super) fn empty_draft(&self, id: &VersionId) -> Result<()> {
+        let id = id.to_string();
+        self.connection().prepare_cached("DELETE FROM entries WHERE version_id = :id")?.execute(named_params! {":id": id})?;
+        self.connection().prepare_cached("DELETE FROM manifests WHERE version_id = :id")?.execute(named_params! {":id": id})?;
+        Ok(())
+    }
+
+    /// Removes a draft, and its package with the last version; what was decided of it stays on record. `false`: it was held or waived
+    /// once, of which the record names it, so it is kept.
+    pub(super) fn remove_draft(&self, version: &Version) -> Result<bool> {
+        let id = version.id.to_string();
+        let connection = self.connection();
+        let kept: bool = connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM quarantine_items WHERE version_id = :id) OR EXISTS (SELECT 1 FROM waivers WHERE version_id = :id)",
+            )?
+            .query_row(named_params! {":id": id}, |row| row.get(0))?;
+        if kept {
+            return Ok(false);
+        }
+        self.empty_draft(&version.id)?;
+        self.forget_wanted_tags(&version.id)?;
+        connection.prepare_cached("DELETE FROM scan_findings WHERE version_id = :id")?.execute(named_params! {":id": id})?;
+        connection.prepare_cached("DELETE FROM waiver_use WHERE version_id = :id")?.execute(named_params! {":id": id})?;
+        let package: i64 = connection
+            .prepare_cached("DELETE FROM versions WHERE version_id = :id RETURNING package_id")?
+            .query_row(named_params! {":id": id}, |row| row.get(0))?;
+        connection
+            .prepare_cached(
+                "DELETE FROM packages WHERE package_id = :package
+                   AND NOT EXISTS (SELECT 1 FROM versions WHERE package_id = :package)
+                   AND NOT EXISTS (SELECT 1 FROM package_owners WHERE package_id = :package)",
+            )?
+            .execute(named_params! {":package": package})?;
+        Ok(true)
     }
 
     /// Sets a draft's manifest: a JSON object, kept byte for byte.

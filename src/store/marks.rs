@@ -9,6 +9,7 @@ use crate::domain::access::{Admin, Permit, Write as Writing};
 use crate::domain::event::Event;
 use crate::domain::id::VersionId;
 use crate::domain::lifecycle::State;
+use crate::domain::name::Coordinates;
 use crate::domain::version::{Protection, Version};
 use crate::error::{Error, Result};
 
@@ -67,8 +68,31 @@ impl Write<'_> {
         Ok(Done::new(version, event))
     }
 
+    /// Yanks every sealed distribution of a release for this reason, also what is held, so that it is yanked once it opens; without a
+    /// reason the mark is taken away. What is so already stays as it is.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such release, or all of it was taken back; `forbidden`.
+    pub fn yank_release(&mut self, permit: &Permit<Writing>, at: &Coordinates, reason: Option<&str>) -> Result<Done<()>> {
+        self.may_publish(permit, at.package())?;
+        let sealed = versions::sealed_of_release(self.connection(), permit.repo_key(), at)?;
+        if sealed.iter().all(|version| version.state == State::Tombstoned) {
+            return Err(Error::not_found(at));
+        }
+        let mut events = Vec::new();
+        for version in sealed.iter().filter(|version| version.yanked_reason.as_deref() != reason) {
+            self.set_yanked(&version.id, reason)?;
+            let version = versions::named(version);
+            events.push(match reason {
+                Some(reason) => Event::Yanked { version, reason: reason.to_owned() },
+                None => Event::Unyanked { version },
+            });
+        }
+        Ok(Done::all((), events))
+    }
+
     fn check_published(&self, permit: &Permit<Writing>, id: &VersionId) -> Result<()> {
-        let version = self.found(permit.repo_key(), id)?.content;
+        let version = self.owned(permit, id)?.content;
         if version.state == State::Published {
             return Ok(());
         }

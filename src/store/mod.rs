@@ -16,6 +16,7 @@ mod checkpoints;
 mod connection;
 mod content_reports;
 mod deliveries;
+mod deposits;
 mod downloads;
 mod drafts;
 mod evaluations;
@@ -23,6 +24,7 @@ mod exceptions;
 mod findings;
 mod firings;
 mod freezes;
+mod generations;
 mod job_admin;
 mod jobs;
 mod knowledge;
@@ -34,6 +36,7 @@ mod notes;
 mod operations;
 mod outbox;
 mod outbox_admin;
+mod owners;
 mod policies;
 mod pool;
 mod prune;
@@ -47,6 +50,7 @@ mod review_view;
 mod rows;
 mod search;
 mod settings;
+mod spelling;
 mod steps;
 mod survey;
 mod sweeps;
@@ -72,10 +76,12 @@ pub use author_view::{AuthorView, Dossier, Question};
 pub use check::{CheckReport, check, check_audit};
 pub use content_reports::Unread;
 pub use deliveries::{Attempt, DeliveryRow, Sendable};
+pub use deposits::{Deposited, NewDeposit};
 pub use drafts::{ENTRIES_LIMIT, NewEntry};
 pub use evaluations::{Evaluation, EvaluationFilter, RecordedEvaluation, RecordedWords};
 pub use firings::{FIRINGS_KEPT_DAYS, FIRINGS_LIMIT, Firing, Firings};
 pub use freezes::NewFreeze;
+pub use generations::{Generation, Generations};
 pub use job_admin::{JobFilter, JobRow};
 pub use jobs::{Expectation, JobKind, JobState, LONGEST_ROUND_MS, LeasedJob, Outcome, QueueLimits};
 pub use ledger::{Ledger, LedgerPage};
@@ -90,7 +96,7 @@ pub use reevaluations::{Case, Reevaluated};
 pub use reservations::NewReservation;
 pub use review_view::ReviewView;
 pub use rows::Page;
-pub use search::{Fragment, HITS_LIMIT, More, SearchHit, SearchPage, SearchQuery};
+pub use search::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery};
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
 pub use steps::Admission;
@@ -140,6 +146,7 @@ pub struct Store {
     fetches: downloads::Fetches,
     clock: Arc<dyn Clock>,
     identity_generation: Arc<AtomicU64>,
+    generations: Arc<Generations>,
     queue_wake: Arc<watch::Sender<u64>>,
     search: Arc<SearchIndex>,
     directory: PathBuf,
@@ -164,11 +171,13 @@ impl Store {
         checkpoints::watch(&mut connection, &metrics)?;
         let readers = pool::open(&path, options.readers)?;
         let identity_generation = Arc::new(AtomicU64::new(1));
+        let generations = Arc::<Generations>::default();
         let queue_wake = Arc::new(watch::Sender::new(0));
         let search = Arc::new(SearchIndex::new(&options.directory, Arc::clone(&queue_wake)));
         search::recall(&connection, &search)?;
         let effects = writer::Shared {
             identity_generation: Arc::clone(&identity_generation),
+            generations: Arc::clone(&generations),
             queue_wake: Arc::clone(&queue_wake),
             search: Arc::clone(&search),
             metrics: Arc::clone(&metrics),
@@ -182,6 +191,7 @@ impl Store {
             opened_at: clock.now(),
             clock,
             identity_generation,
+            generations,
             queue_wake,
             search,
             directory: options.directory.clone(),
@@ -247,6 +257,12 @@ impl Store {
     #[must_use]
     pub fn identity_generation(&self) -> u64 {
         self.identity_generation.load(Ordering::SeqCst)
+    }
+
+    /// The generations of what readers are shown.
+    #[must_use]
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
     }
 
     /// A channel that changes whenever a commit has put something into the outbox or the queue. Each receiver sees every

@@ -10,9 +10,10 @@ use super::jobs::{Expectation, JobKind, NewJob};
 use super::rows;
 use super::sweeps::SweepScope;
 use super::write::{Bookkeeping, Write};
+use crate::domain::event::PackageKey;
 use crate::domain::id::{EventId, VersionId};
 use crate::domain::lifecycle::text_enum;
-use crate::domain::name::{PackageType, RepoKey};
+use crate::domain::name::RepoKey;
 use crate::domain::outbox::{OutboxEntry, OutboxKind};
 use crate::domain::time::Time;
 use crate::error::Result;
@@ -237,7 +238,7 @@ enum Tasks {
 }
 
 /// Packages that an event names before all versions are judged again in one walk.
-const PACKAGES_LIMIT: usize = 1_000;
+pub(super) const PACKAGES_LIMIT: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -249,15 +250,7 @@ struct PolicyPayload {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AdvisoriesPayload {
-    packages: Option<Vec<PackagePayload>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PackagePayload {
-    package_type: PackageType,
-    namespace_key: String,
-    name_key: String,
+    packages: Option<Vec<PackageKey>>,
 }
 
 fn tasks_of(event: &Due) -> Result<Tasks, Malformed> {
@@ -279,17 +272,15 @@ fn tasks_of(event: &Due) -> Result<Tasks, Malformed> {
         OutboxKind::AdvisoriesChanged => {
             let payload: AdvisoriesPayload = serde_json::from_slice(&event.payload).map_err(|_| Malformed)?;
             Ok(Tasks::Sweep(match payload.packages {
-                Some(packages) if packages.len() <= PACKAGES_LIMIT => packages.into_iter().map(PackagePayload::scope).collect(),
+                Some(packages) if packages.len() <= PACKAGES_LIMIT => packages.into_iter().map(scope).collect(),
                 Some(_) | None => vec![SweepScope::Instance],
             }))
         }
     }
 }
 
-impl PackagePayload {
-    fn scope(self) -> SweepScope {
-        SweepScope::Package { package_type: self.package_type, namespace_key: self.namespace_key, name_key: self.name_key }
-    }
+fn scope(package: PackageKey) -> SweepScope {
+    SweepScope::Package { package_type: package.package_type, namespace_key: package.namespace_key, name_key: package.name_key }
 }
 
 /// When the relay has something to do: at once for an event it has not looked at, else when one that was put off is due.

@@ -187,6 +187,7 @@ impl Write<'_> {
         ended.extend(self.lift_freezes_of(key)?);
         ended.extend(self.revoke_waivers_of(key)?);
         self.delete_tags_in(key)?;
+        self.delete_owners_in(key)?;
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;
@@ -225,7 +226,12 @@ impl Write<'_> {
         for version in found.collect::<rusqlite::Result<Vec<_>>>()? {
             match version.state {
                 State::Draft => {
-                    self.drop_draft(&version)?;
+                    if !self.remove_draft(&version)? {
+                        return Err(Error::conflict(format!(
+                            "the draft {} was held before and keeps that record; publish it",
+                            version.coordinates
+                        )));
+                    }
                     events.push(Event::Tombstoned { version: versions::named(&version), reason: "repo deleted, draft dropped".to_owned() });
                 }
                 State::Quarantined => {
@@ -243,28 +249,6 @@ impl Write<'_> {
             Some(first) => Done::new(count, first).and_all(events),
             None => Done::unchanged(0),
         })
-    }
-
-    fn drop_draft(&self, version: &crate::domain::version::Version) -> Result<()> {
-        let id = version.id.to_string();
-        let connection = self.connection();
-        connection.prepare_cached("DELETE FROM entries WHERE version_id = :id")?.execute(named_params! {":id": id})?;
-        connection.prepare_cached("DELETE FROM manifests WHERE version_id = :id")?.execute(named_params! {":id": id})?;
-        connection.prepare_cached("DELETE FROM scan_findings WHERE version_id = :id")?.execute(named_params! {":id": id})?;
-        let kept: bool = connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM evaluations WHERE version_id = :id) OR EXISTS (SELECT 1 FROM quarantine_items WHERE version_id = :id)
-                     OR EXISTS (SELECT 1 FROM waivers WHERE version_id = :id)",
-            )?
-            .query_row(named_params! {":id": id}, |row| row.get(0))?;
-        if kept {
-            return Err(Error::conflict(format!(
-                "the draft {} has a record of evaluations or waivers; publish or keep it",
-                version.coordinates
-            )));
-        }
-        connection.prepare_cached("DELETE FROM versions WHERE version_id = :id")?.execute(named_params! {":id": id})?;
-        Ok(())
     }
 
     /// Sets a subject's roles on a repo, replacing those it had.

@@ -16,6 +16,7 @@ use crate::domain::lifecycle::{HeldFrom, State, Step};
 use crate::domain::name::RepoKey;
 use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
+use crate::domain::visibility::{Standing, withheld};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Verdict, digest_of_policies};
 
@@ -66,7 +67,7 @@ impl Write<'_> {
     /// meanwhile.
     pub fn admit(&mut self, permit: &Permit<Writing>, verdict: &Verdict) -> Result<Done<Admission>> {
         self.repo(permit.repo_key())?;
-        let found = self.found(permit.repo_key(), &verdict.version_id())?;
+        let found = self.owned(permit, &verdict.version_id())?;
         let (step, held_from) = match verdict.action() {
             Action::Publish => (Step::Publish, HeldFrom::Publish),
             Action::Restore => (Step::Restore, HeldFrom::Restore),
@@ -74,9 +75,15 @@ impl Write<'_> {
                 return Err(Error::conflict(format!("a verdict on {} does not publish a draft", verdict.action())));
             }
         };
+        let standing = found.standing.clone();
         let release = found.complete(self.connection())?.content;
         if !self.is_current(verdict, permit.repo_key(), &release)? {
             return Ok(Done::unchanged(Admission::Stale));
+        }
+        if step == Step::Publish
+            && let Some(settled) = settled_before(&release.version, &standing)?
+        {
+            return Ok(Done::unchanged(settled));
         }
         self.check_restorable(&release.version, step)?;
         self.check_other_way(&release.version)?;
@@ -92,6 +99,7 @@ impl Write<'_> {
         self.repo(target.repo_key())?;
         let found = self.found(source.repo_key(), &verdict.version_id())?;
         let release = found.complete(self.connection())?.content;
+        self.may_publish(target, release.version.coordinates.package())?;
         if release.version.state != State::Published || verdict.action() != Action::Promote {
             return Err(Error::conflict(format!("only a published version is promoted; this one is {}", release.version.state)));
         }
@@ -310,7 +318,7 @@ impl Write<'_> {
     /// # Errors
     /// `artifact_protected`; `conflict` when its state does not permit it.
     pub fn tombstone(&mut self, permit: &Permit<Writing>, id: &VersionId, reason: &str, retention_days: u32) -> Result<Done<Version>> {
-        let version = self.found(permit.repo_key(), id)?.content;
+        let version = self.owned(permit, id)?.content;
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(
                 Code::ArtifactProtected,
@@ -339,6 +347,15 @@ impl Write<'_> {
                 ":before": version.state.as_str(), ":id": version.id.to_string(),
             })?;
         Ok(())
+    }
+}
+
+/// What became of this very content when somebody else asked to publish it a moment ago.
+fn settled_before(version: &Version, standing: &Standing) -> Result<Option<Admission>> {
+    match version.state {
+        State::Published => Ok(Some(Admission::AlreadyPublished { version_id: version.id })),
+        State::Quarantined | State::Rejected => Err(withheld(standing, Code::QuarantinedVersion, &version.coordinates)),
+        State::Draft | State::Tombstoned => Ok(None),
     }
 }
 

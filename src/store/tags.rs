@@ -53,6 +53,7 @@ impl Write<'_> {
     /// `not_found` when there is no such version; `conflict` when it is neither published nor held, or the package has as many tags as
     /// it may.
     pub fn set_tag(&mut self, permit: &Permit<Writing>, at: &Coordinates, tag: &TagName) -> Result<Done<()>> {
+        self.may_publish(permit, at.package())?;
         let found = versions::find_at(self.connection(), permit.repo_key(), at)?;
         let version = found.ok_or_else(|| Error::not_found(at))?.content;
         match version.state {
@@ -77,6 +78,7 @@ impl Write<'_> {
         if tag.is_latest() {
             return Err(Error::bad_request("the tag latest is what clients take when they are not told which; set it to another version"));
         }
+        self.may_publish(permit, package)?;
         let removed: Option<VersionId> = self
             .connection()
             .prepare_cached(

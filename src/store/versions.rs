@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// How an event names a version.
 pub(super) fn named(version: &Version) -> Named {
-    Named { repo: version.repo.clone(), version_id: version.id, purl: version.coordinates.purl() }
+    Named::new(&version.repo, version.id, &version.coordinates)
 }
 
 /// Where the version of a row of `version_rows` stands.
@@ -159,6 +159,23 @@ pub(super) fn of_package(connection: &Connection, repo: &RepoKey, package: &Pack
         named_params! {":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace_key(),
         ":name": package.name_key()},
         Found::read,
+    )?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Every distribution of a release that is no draft any more, whatever became of it.
+pub(super) fn sealed_of_release(connection: &Connection, repo: &RepoKey, at: &Coordinates) -> Result<Vec<Version>> {
+    let package = at.package();
+    let mut statement = connection.prepare_cached(
+        "SELECT * FROM version_rows
+         WHERE package_id = (SELECT package_id FROM packages WHERE repo_key = :repo AND package_type = :type AND namespace_key = :namespace AND name_key = :name)
+           AND version_key = :version AND state <> :draft
+         ORDER BY distribution",
+    )?;
+    let found = statement.query_map(
+        named_params! {":repo": repo.as_str(), ":type": package.package_type().as_str(), ":namespace": package.namespace_key(),
+        ":name": package.name_key(), ":version": at.version_key(), ":draft": State::Draft.as_str()},
+        version,
     )?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }

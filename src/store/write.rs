@@ -45,6 +45,16 @@ impl<T> Done<T> {
         self
     }
 
+    /// A value and whatever happened; nothing, for a write that found nothing to change.
+    pub(super) fn all(value: T, events: Vec<Event>) -> Done<T> {
+        Done { value, events }
+    }
+
+    /// The value.
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
     /// The happenings alone.
     pub(super) fn into_events(self) -> Vec<Event> {
         self.events
@@ -93,13 +103,13 @@ impl<'tx> Write<'tx> {
         if done.events.is_empty() && self.connection.total_changes() != self.changes_before {
             return Err(Error::internal("recording a write", "it changed rows and named no event"));
         }
-        for event in &done.events {
+        for event in done.events {
             audit::append(self, &event.audit())?;
             let told = event.outbox();
             if let Some(entry) = &told {
                 outbox::append(self, entry)?;
             }
-            let sweep = if let Event::Exception(said) = event { said.wants_sweep() } else { None };
+            let sweep = if let Event::Exception(said) = &event { said.wants_sweep() } else { None };
             effects.wakes_queue |= told.is_some() || sweep.is_some();
             if let Some(scope) = sweep {
                 self.judge_again(scope)?;

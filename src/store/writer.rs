@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreOptions;
+use super::generations::Generations;
 use super::search::{IndexState, SearchIndex};
 use super::write::{Bookkeeping, Done, Write};
 use crate::clock::{Clock, Stopwatch};
@@ -21,44 +22,46 @@ use crate::metrics::{Metrics, WriteEnd};
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) identity_generation: Arc<AtomicU64>,
+    pub(super) generations: Arc<Generations>,
     pub(super) queue_wake: Arc<watch::Sender<u64>>,
     pub(super) search: Arc<SearchIndex>,
     pub(super) metrics: Arc<Metrics>,
 }
 
 /// What one write did that others must hear of once it is committed.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) touches_identity: bool,
     pub(super) wakes_queue: bool,
     /// The newest order to pause or to resume the search index.
     pub(super) search_pause: Option<IndexState>,
     pub(super) renews_search: bool,
+    /// What happened, for the generations of what readers are shown.
+    happened: Vec<Event>,
 }
 
 impl Effects {
     /// Adds what this event asks for.
-    pub(super) fn add(&mut self, event: &Event) {
+    pub(super) fn add(&mut self, event: Event) {
         self.touches_identity |= event.touches_identity();
         self.wakes_queue |= event.touches_queue();
-        self.renews_search |= *event == Event::SearchRebuildRequested;
-        if *event == Event::SearchPaused {
+        self.renews_search |= event == Event::SearchRebuildRequested;
+        if event == Event::SearchPaused {
             self.search_pause = Some(IndexState::Paused);
         }
-        if *event == Event::SearchResumed {
+        if event == Event::SearchResumed {
             self.search_pause = Some(IndexState::Ready);
         }
+        self.happened.push(event);
     }
 
     /// What a later write of the same commit did, added to what the earlier ones did.
-    #[must_use]
-    fn and(self, later: Effects) -> Effects {
-        Effects {
-            touches_identity: self.touches_identity || later.touches_identity,
-            wakes_queue: self.wakes_queue || later.wakes_queue,
-            search_pause: later.search_pause.or(self.search_pause),
-            renews_search: self.renews_search || later.renews_search,
-        }
+    fn append(&mut self, later: Effects) {
+        self.touches_identity |= later.touches_identity;
+        self.wakes_queue |= later.wakes_queue;
+        self.search_pause = later.search_pause.or(self.search_pause);
+        self.renews_search |= later.renews_search;
+        self.happened.extend(later.happened);
     }
 }
 
@@ -135,7 +138,7 @@ impl Writer {
             let mut own = Effects::default();
             let result = in_savepoint(connection, |connection| work(connection, clock, &mut own));
             if result.is_ok() {
-                *effects = effects.and(own);
+                effects.append(own);
             }
             Box::new(move |commit: Result<()>| {
                 metrics.writer.ended(end_of(&result, &commit));
@@ -200,6 +203,8 @@ fn commit_group(connection: &Connection, clock: &dyn Clock, shared: &Shared, gro
         connection.execute_batch("COMMIT").map_err(Error::from)
     };
     shared.metrics.writer.committed(answers.len(), commit.elapsed());
+    // Also after a failure: to move them for nothing costs a rendering.
+    effects.happened.iter().for_each(|event| shared.generations.pass(event));
     if let Err(error) = &committed {
         tracing::error!(?error, writes = answers.len(), "a commit failed; its writes are undone");
         if !connection.is_autocommit() {

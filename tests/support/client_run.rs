@@ -126,17 +126,19 @@ impl Client {
         std::fs::read_to_string(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
     }
 
-    /// Runs a program with these arguments until it ends.
+    /// Runs a program with these arguments until it ends. A name with a slash is a path below the work directory.
     #[track_caller]
     pub fn run(&self, program: &str, arguments: &[&str]) -> Ended {
-        let places = self.path.split(':').map(|place| Path::new(place).join(program));
+        // A path that is no plain name is one below the work directory, such as that of an environment which a client made.
+        let own = program.contains('/').then(|| self.directory.join(program));
+        let places = own.into_iter().chain(self.path.split(':').map(|place| Path::new(place).join(program)));
         let Some(found) = { places }.find(|place| place.exists()) else {
             panic!("{program} is not at {}; run scripts/test once, which installs the clients", self.path)
         };
         let mut command = Command::new(found);
         command.args(arguments).current_dir(&self.directory).env_clear();
         // Plain text, wide enough that no line is broken.
-        let plain = [("NO_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", "1000"), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
+        let plain = [("NO_COLOR", "1"), ("COLUMNS", "1000"), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
         command.envs(plain).env("HOME", &self.home).env("PATH", &self.path).envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         ended(command.spawn().unwrap(), format!("{program} {}", arguments.join(" ")))

@@ -2,14 +2,17 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+mod cargo_bench;
 mod client_run;
 pub mod clients;
+mod crates;
 mod daemon;
 mod engine;
 mod pypi;
 mod receiver;
 mod snapshots;
 mod steps;
+mod verbs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,13 +33,16 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
+pub use cargo_bench::{CargoBench, library, locked, publish, user};
 pub use client_run::{Client, Ended};
-pub use clients::Served;
+pub use clients::{Readers, Served};
+pub use crates::{Crate, download_path, index_path, tarball};
 pub use daemon::Daemon;
 pub use engine::{Mood, MoodyEngine};
 pub use pypi::{UploadForm, wheel};
 pub use receiver::{Answer, Received, Receiver};
 pub use steps::{DENY_ALL, HOLD_ALL, Package, blob_path, rule, version_path};
+pub use verbs::{package, version_of};
 
 /// When every test begins.
 pub const START: &str = "2026-06-01T12:00:00.000Z";
@@ -104,9 +110,15 @@ impl TestApp {
 
     /// Begins a call of `method` at `path`, without credentials yet.
     pub fn call(&self, method: &str, path: &str) -> Call {
-        let mut request = http::Request::builder().method(method).uri(path).header("host", "registry.test");
-        request = request.header("user-agent", "tests");
-        Call { router: Arc::clone(&self.router), request, body: Bytes::new() }
+        Call::new(&self.router, method, path)
+    }
+
+    /// The same instance as it would be with nothing in memory yet.
+    pub fn with_empty_memory(&self) -> EmptyMemory {
+        let settings = self.router.app().config.clone();
+        let clock = Arc::clone(&self.router.app().clock);
+        let app = App::new(settings, clock, &self.store, &self.blobs, Arc::clone(&self.engine) as Arc<dyn Engine>);
+        EmptyMemory(Arc::new(Router::new(Arc::new(app), routes::table()).unwrap()))
     }
 
     /// A GET as somebody.
@@ -223,6 +235,16 @@ pub struct Mark {
     outbox: String,
 }
 
+/// An instance beside another one, on the same data.
+pub struct EmptyMemory(Arc<Router<App>>);
+
+impl EmptyMemory {
+    /// Begins a call of `method` at `path`, without credentials yet.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(&self.0, method, path)
+    }
+}
+
 /// A request being put together.
 pub struct Call {
     router: Arc<Router<App>>,
@@ -231,6 +253,11 @@ pub struct Call {
 }
 
 impl Call {
+    fn new(router: &Arc<Router<App>>, method: &str, path: &str) -> Call {
+        let request = http::Request::builder().method(method).uri(path).header("host", "registry.test");
+        Call { router: Arc::clone(router), request: request.header("user-agent", "tests"), body: Bytes::new() }
+    }
+
     /// With this token; an empty one sends no credentials.
     pub fn token(self, token: &str) -> Call {
         if token.is_empty() { self } else { self.header("authorization", &format!("Bearer {token}")) }

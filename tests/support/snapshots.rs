@@ -16,11 +16,17 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[()][A-Z0-9]|\x1b[=>]", ""),
         (r"\r+\n", "\n"),
         (r"(?m)^.*\r", ""),
-        // Progress: bars and spinners.
+        // Where in a client's own code something was raised depends on the interpreter; the last line says what.
+        (r"(?m)^(Traceback \(most recent call last\):\n)([ \t]+.*\n)+", "$1"),
+        (r"(?m)^  at \S+:\d+ in .*\n([ \t→]+\d+│.*\n)*", ""),
+        // Progress: bars, spinners and counts.
+        (r"(?m)^.*\b(Uploading|Downloading)\b.*\d%.*\n?", ""),
+        (r"(?m)^.*Resolve for environment.*\n?", ""),
         (r"(?m)^.*[━█▏▎▍▌▋▊▉░▒▓╸╺].*\n?", ""),
         (r"[⠀-⣿]+ ?", ""),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
         // The log files that clients keep, and moments.
+        (r"-[a-z0-9_]{8}\.log\b", "-ID.log"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d[:_]\d\d([:_]\d\d)?([._,]\d+)?( ?Z)?", "MOMENT"),
         (r"\d+(\.\d+)? ?[kMG]?i?B/s", "SPEED"),
         (r"\b\d+:\d\d:\d\d(\.\d+)?\b", "TIME"),

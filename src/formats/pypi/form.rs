@@ -20,6 +20,8 @@ const PARTS_LIMIT: usize = 5_000;
 const FIELD_LIMIT_BYTES: usize = 128 * 1024;
 /// Bytes of a signature.
 const SIGNATURE_LIMIT_BYTES: usize = 64 * 1024;
+/// Bytes of all attestations.
+const ATTESTATIONS_LIMIT_BYTES: usize = 512 * 1024;
 /// Fields about the upload itself.
 const SAID: [&str; 6] = [":action", "protocol_version", "filetype", "pyversion", "md5_digest", "sha256_digest"];
 
@@ -33,6 +35,8 @@ pub(super) struct Form {
     pub(super) content: Option<(String, Received)>,
     /// A detached signature of the file.
     pub(super) signature: Option<Bytes>,
+    /// A JSON list of attestations of the file (PEP 740).
+    pub(super) attestations: Option<Bytes>,
 }
 
 impl Form {
@@ -47,7 +51,7 @@ impl Form {
         })?;
         let progress = Progress::default();
         let mut parts = Multipart::new(Paced::new(request.body, &progress), boundary);
-        let mut form = Form { core: Core::default(), said: BTreeMap::new(), content: None, signature: None };
+        let mut form = Form { core: Core::default(), said: BTreeMap::new(), content: None, signature: None, attestations: None };
         match form.fill(app, &mut parts, &progress).await {
             Ok(()) => Ok(form),
             Err(error) => {
@@ -81,6 +85,10 @@ impl Form {
         }
         if name == "gpg_signature" {
             self.signature = Some(kept(&mut part, progress, SIGNATURE_LIMIT_BYTES).await?.into());
+            return Ok(());
+        }
+        if name == "attestations" {
+            self.attestations = Some(kept(&mut part, progress, ATTESTATIONS_LIMIT_BYTES).await?.into());
             return Ok(());
         }
         let known = SAID.iter().find(|known| **known == name);

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::name::{METADATA, SIGNATURE, beside};
+use super::name::{METADATA, PROVENANCE, SIGNATURE, beside};
 use crate::domain::name::{Coordinates, RelativePath};
 use crate::domain::time::Time;
 use crate::domain::version::{File, Release};
@@ -50,6 +50,8 @@ pub(super) struct Shown {
     pub(super) metadata_sha256: Option<String>,
     /// Whether a signature is served beside it.
     pub(super) is_signed: bool,
+    /// Whether its provenance is served beside it (PEP 740).
+    pub(super) has_provenance: bool,
 }
 
 /// For whom an index is made: what it tells of reasons and the addresses it names depend on that.
@@ -148,6 +150,7 @@ fn shown(file: &File, by_key: &HashMap<String, &File>, requires_python: Option<S
         requires_python,
         metadata_sha256: beside(METADATA).map(|metadata| metadata.digest.hex()),
         is_signed: beside(SIGNATURE).is_some(),
+        has_provenance: beside(PROVENANCE).is_some(),
     }
 }
 

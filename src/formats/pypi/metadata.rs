@@ -117,18 +117,25 @@ impl Core {
         self.members.get(member).and_then(Value::as_str)
     }
 
+    /// Whether a source distribution with these metadata is as final as a wheel: every one that is built of it has the same (PEP 643).
+    pub(super) fn is_final(&self) -> bool {
+        let version = self.text("metadata_version").and_then(|version| version.split_once('.'));
+        let version = version.and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
+        version.is_some_and(|version| version >= (2, 2)) && !self.members.contains_key("dynamic")
+    }
+
     /// The object as a version's manifest, with the facts of the upload beside the metadata.
     pub(super) fn into_manifest(mut self, facts: &[(&str, &str)]) -> Vec<u8> {
         self.members.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
         Value::Object(self.members).to_string().into_bytes()
     }
 
-    /// Reads a METADATA file: headers, an empty line, the description (PEP 566, PEP 643).
+    /// Reads a METADATA or PKG-INFO file: headers, an empty line, the description (PEP 566, PEP 643).
     ///
     /// # Errors
     /// `bad_request` when it is not UTF-8 or has no such headers, and as `add`.
     pub(super) fn parse(bytes: &[u8]) -> Result<Core> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Error::bad_request("METADATA is not UTF-8; build the wheel again"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::bad_request("the metadata in the file are not UTF-8; build it again"))?;
         let mut core = Core::default();
         let mut lines = text.split_inclusive('\n');
         let mut header: Option<(String, String)> = None;
@@ -145,8 +152,9 @@ impl Core {
             if line.is_empty() {
                 break;
             }
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| Error::bad_request("METADATA has a line that is no header; build the wheel again"))?;
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| Error::bad_request("the metadata in the file have a line that is no header; build it again"))?;
             header = Some((name.trim().to_ascii_lowercase().replace('-', "_"), value.trim().to_owned()));
         }
         core.add_header(header)?;
@@ -204,6 +212,23 @@ mod tests {
         assert_eq!(parsed["keywords"], serde_json::json!(["one", "two words"]));
         assert_eq!(parsed["filename"], "demo-1.0.tar.gz");
         assert!(parsed.get("home_page").is_none());
+    }
+
+    #[test]
+    fn metadata_are_final_from_2_2_on_when_nothing_is_dynamic() {
+        let is_final = |headers: &str| Core::parse(format!("Name: demo\n{headers}").as_bytes()).unwrap().is_final();
+        for headers in ["Metadata-Version: 2.2\n", "Metadata-Version: 2.10\n", "Metadata-Version: 3.0\n"] {
+            assert!(is_final(headers), "{headers}");
+        }
+        for headers in [
+            "",
+            "Metadata-Version: 2.1\n",
+            "Metadata-Version: 1.9\n",
+            "Metadata-Version: x\n",
+            "Metadata-Version: 2.2\nDynamic: Requires-Dist\n",
+        ] {
+            assert!(!is_final(headers), "{headers}");
+        }
     }
 
     #[test]

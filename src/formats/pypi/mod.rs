@@ -1,5 +1,5 @@
 //! Python distributions, as pip, uv, twine and their kin speak. Invariant: each file of a release is a version of its own with its
-//! own verdict; its metadata and signature stand behind the same door; HTML and JSON come from one view.
+//! own verdict; its metadata, signature and attestations stand behind the same door; HTML and JSON come from one view.
 //!
 //! How to add
 //! * a side file: an entry of the same version in `upload`, its suffix in `name::SIDE_SUFFIXES`; it is then served and never listed;
@@ -7,6 +7,7 @@
 //! * an attribute of the index: a field of `index::Shown`, then both forms in `page`;
 //! * a kind of file: `name::FileName`, and what is checked of it in `upload`.
 
+mod attestation;
 mod files;
 mod form;
 mod index;
@@ -19,6 +20,8 @@ mod simple;
 mod upload;
 mod wheel;
 
+#[cfg(test)]
+mod sdist_tests;
 #[cfg(test)]
 mod tests;
 

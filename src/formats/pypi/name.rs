@@ -4,12 +4,15 @@
 use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
 use crate::error::{Code, Error, Result};
 
-/// What is appended to a distribution's file name for the files beside it: core metadata (PEP 658) and signature.
-pub(super) const SIDE_SUFFIXES: [&str; 2] = [METADATA, SIGNATURE];
+/// What is appended to a distribution's file name for the files beside it: core metadata (PEP 658), signature and
+/// provenance (PEP 740).
+pub(super) const SIDE_SUFFIXES: [&str; 3] = [METADATA, SIGNATURE, PROVENANCE];
 /// The core metadata.
 pub(super) const METADATA: &str = ".metadata";
 /// The signature.
 pub(super) const SIGNATURE: &str = ".asc";
+/// The attestations and who published them.
+pub(super) const PROVENANCE: &str = ".provenance";
 
 /// Bytes of a file name, side suffix included, that every file system takes.
 const FILE_NAME_LIMIT_BYTES: usize = 240;

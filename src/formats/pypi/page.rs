@@ -1,17 +1,18 @@
-//! The two forms of the index: HTML (PEP 503, 592, 658, 714) and JSON (PEP 691, 700). Invariant: both say the same, as both are made
+//! The two forms of the index: HTML (PEP 503, 592, 658, 714, 740) and JSON (PEP 691, 700, 740). Invariant: both say the same, as both are made
 //! from one view; whatever is put into HTML is escaped by the template.
 
 use askama::Template;
 use serde::Serialize;
 
 use super::index::{Item, Project};
+use super::name::PROVENANCE;
 use super::negotiate::Format;
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
 use crate::formats::encoded;
 
-/// The version of the API that the JSON speaks and the HTML announces (PEP 700).
-const API_VERSION: &str = "1.1";
+/// The version of the API that the JSON speaks and the HTML announces (PEP 740).
+const API_VERSION: &str = "1.3";
 
 /// The list of all projects, by their normalised names.
 pub(super) fn projects(names: &[String], format: Format) -> Result<Vec<u8>> {
@@ -22,13 +23,13 @@ pub(super) fn projects(names: &[String], format: Format) -> Result<Vec<u8>> {
     html(&ProjectsHtml { api_version: API_VERSION, names })
 }
 
-/// The files of one project.
-pub(super) fn project(project: &Project, format: Format) -> Result<Vec<u8>> {
+/// The files of one project. `base` is the address of the repo's files, without a slash at its end.
+pub(super) fn project(project: &Project, format: Format, base: &str) -> Result<Vec<u8>> {
     if format.is_json() {
-        let files = project.files.iter().map(|item| FileJson::of(&project.name, item)).collect();
+        let files = project.files.iter().map(|item| FileJson::of(&project.name, item, base)).collect();
         return json(&ProjectJson { meta: Meta::default(), name: &project.name, versions: &project.versions, files });
     }
-    html(&ProjectHtml { api_version: API_VERSION, project })
+    html(&ProjectHtml { api_version: API_VERSION, project, base })
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -42,6 +43,12 @@ fn html(template: &impl Template) -> Result<Vec<u8>> {
 /// Where a file is, as seen from the page of its project.
 fn url(project: &str, filename: &str) -> String {
     format!("../../files/{}/{}", encoded(project), encoded(filename))
+}
+
+/// Where a file's provenance is; PEP 740 wants the whole address.
+fn provenance_url(base: &str, project: &str, item: &Item) -> Option<String> {
+    let has_provenance = item.shown.as_ref().is_some_and(|shown| shown.has_provenance);
+    has_provenance.then(|| format!("{base}/{}/{}{PROVENANCE}", encoded(project), encoded(&item.filename)))
 }
 
 #[derive(Template)]
@@ -80,6 +87,7 @@ struct ProjectsHtml<'a> {
 {%- if let Some(versions) = shown.requires_python %} data-requires-python="{{ versions }}"{% endif %}
 {%- if let Some(sha256) = shown.metadata_sha256 %} data-core-metadata="sha256={{ sha256 }}" data-dist-info-metadata="sha256={{ sha256 }}"{% endif %}
 {%- if shown.is_signed %} data-gpg-sig="true"{% endif %}
+{%- if let Some(address) = self.provenance(file) %} data-provenance="{{ address }}"{% endif %}
 {%- endif %}>{{ file.filename }}</a><br>
 {% endfor %}</body>
 </html>
@@ -88,12 +96,17 @@ struct ProjectsHtml<'a> {
 struct ProjectHtml<'a> {
     api_version: &'a str,
     project: &'a Project,
+    base: &'a str,
 }
 
 impl ProjectHtml<'_> {
     fn href(&self, item: &Item) -> String {
         let fragment = item.shown.as_ref().map(|shown| format!("#sha256={}", shown.sha256)).unwrap_or_default();
         format!("{}{fragment}", url(&self.project.name, &item.filename))
+    }
+
+    fn provenance(&self, item: &Item) -> Option<String> {
+        provenance_url(self.base, &self.project.name, item)
     }
 }
 
@@ -147,6 +160,8 @@ struct FileJson<'a> {
     dist_info_metadata: Option<Hashes<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gpg_sig: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provenance: Option<String>,
 }
 
 #[derive(Serialize, Default)]
@@ -164,7 +179,7 @@ enum Yanked<'a> {
 }
 
 impl<'a> FileJson<'a> {
-    fn of(project: &str, item: &'a Item) -> FileJson<'a> {
+    fn of(project: &str, item: &'a Item, base: &str) -> FileJson<'a> {
         let shown = item.shown.as_ref();
         let metadata = || shown.and_then(|shown| shown.metadata_sha256.as_deref()).map(|sha256| Hashes { sha256: Some(sha256) });
         FileJson {
@@ -178,6 +193,7 @@ impl<'a> FileJson<'a> {
             core_metadata: metadata(),
             dist_info_metadata: metadata(),
             gpg_sig: shown.filter(|shown| shown.is_signed).map(|_| true),
+            provenance: provenance_url(base, project, item),
         }
     }
 }

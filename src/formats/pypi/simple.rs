@@ -1,5 +1,5 @@
-//! The simple index (PEP 503). Invariant: an index is rendered from what the readers' door lets out at this moment and is asked for
-//! anew each time; its tag is the digest of exactly what this reader is told.
+//! The simple index (PEP 503). Invariant: an index is rendered from what the readers' door lets out and kept no longer than that
+//! stands (`pages`); its tag is the digest of exactly what this reader is told.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::negotiate::Format;
 use super::page;
 use crate::app::App;
 use crate::domain::access::{Permit, Read};
-use crate::domain::digest::Digest;
 use crate::domain::name::PackageType;
 use crate::error::{Error, Result};
 use crate::formats::Audience;
-use crate::http::{Cache, EntityTag, HeaderValue, Reply, Request, StatusCode, header};
+use crate::http::{Reply, Request, StatusCode, header};
+use crate::pages::{self, Page, PageKey};
 use crate::registry::Registry;
 
 /// Projects read at once.
@@ -22,8 +22,12 @@ const PAGE: usize = 1000;
 /// GET of the list of projects that have something visible.
 pub(super) async fn projects(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let format = Format::wanted(&request)?;
-    let bytes = app.run(move |app| page::projects(&names(&app.registry, &permit)?, format)).await?;
-    answer(&request, format, bytes)
+    let key = PageKey::list(&PackageType::pypi(), format.media_type());
+    let render = move |app: &App, permit: &Permit<Read>| {
+        Page::new(format.media_type(), page::projects(&names(&app.registry, permit)?, format)?).map(Some)
+    };
+    let found = app.page(&permit, key, render).await?;
+    pages::reply(&request, &*found.ok_or_else(|| Error::not_found("the list of projects"))?)
 }
 
 /// GET of the files of a project.
@@ -35,14 +39,16 @@ pub(super) async fn project(app: Arc<App>, permit: Permit<Read>, request: Reques
         return moved(&request, &format!("../{}/", package.name_key()));
     }
     let reader = Reader { audience: Audience::of(permit.caller()), base_url: request.base_url().unwrap_or_default() };
-    let bytes = app
-        .run(move |app| {
-            let entries = app.registry.listed_releases(&permit, &package, Entry::of)?;
-            let view = Project::of(package.name_key(), entries, &reader);
-            page::project(&view.ok_or_else(|| Error::not_found(format!("the project {package}")))?, format)
-        })
-        .await?;
-    answer(&request, format, bytes)
+    let key = PageKey::package(&package, format.media_type()).under(reader.base_url.clone());
+    let wanted = package.clone();
+    let render = move |app: &App, permit: &Permit<Read>| {
+        let entries = app.registry.listed_releases(permit, &wanted, Entry::of)?;
+        let view = Project::of(wanted.name_key(), entries, &reader);
+        let files = format!("{}/pypi/{}/files", reader.base_url, permit.repo_key());
+        view.map(|view| Page::new(format.media_type(), page::project(&view, format, &files)?)).transpose()
+    };
+    let found = app.page(&permit, key, render).await?;
+    pages::reply(&request, &*found.ok_or_else(|| Error::not_found(format!("the project {package}")))?)
 }
 
 /// The list of projects without its slash.
@@ -66,20 +72,6 @@ fn names(registry: &Registry, permit: &Permit<Read>) -> Result<Vec<String>> {
             return Ok(names);
         }
     }
-}
-
-/// What is told depends on the form asked for and, for reasons, on whether there are credentials.
-fn answer(request: &Request, format: Format, bytes: Vec<u8>) -> Result<Reply> {
-    let kind = if format.is_json() {
-        "json"
-    } else if format == Format::Html {
-        "html"
-    } else {
-        "v1-html"
-    };
-    let tag = EntityTag::new(&format!("{kind}-{}", Digest::of(&bytes).hex()))?;
-    let reply = Reply::conditional(request, &tag, Cache::Revalidate, || Ok(Reply::bytes(format.media_type(), bytes)))?;
-    Ok(reply.with_header(header::VARY, HeaderValue::from_static("Accept, Authorization")))
 }
 
 /// A redirect relative to the address of the request, so that it holds behind a proxy too.

@@ -10,12 +10,11 @@ use zip::write::SimpleFileOptions;
 
 use crate::domain::access::Write as Writing;
 use crate::domain::digest::{Digest, hex};
-use crate::domain::name::{PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
 use crate::formats::tests::{Answer, TestApp};
 use crate::http::Method;
 
-const JSON: &str = "application/vnd.pypi.simple.v1+json";
+pub(super) const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 /// A wheel that Python itself brings: its file name and bytes.
 pub(super) fn bundled(name: &str) -> Option<(String, Vec<u8>)> {
@@ -32,7 +31,7 @@ pub(super) fn bundled(name: &str) -> Option<(String, Vec<u8>)> {
 }
 
 /// A small wheel with these headers beside name and version.
-fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
+pub(super) fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
     let module = name.replace('-', "_");
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}\nText.\n");
@@ -46,7 +45,7 @@ fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
 }
 
 /// The form that twine sends; `more` comes before the file.
-fn form(name: &str, version: &str, file: &(String, Vec<u8>), more: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn form(name: &str, version: &str, file: &(String, Vec<u8>), more: &[(&str, &str)]) -> Vec<u8> {
     let sha256 = Digest::of(&file.1).hex();
     let md5 = hex(&md5::Md5::digest(&file.1));
     let said = [(":action", "file_upload"), ("protocol_version", "1"), ("metadata_version", "2.1"), ("name", name), ("version", version)];
@@ -68,24 +67,24 @@ fn form(name: &str, version: &str, file: &(String, Vec<u8>), more: &[(&str, &str
 }
 
 impl TestApp {
-    async fn upload(&self, body: Vec<u8>) -> Answer {
+    pub(super) async fn upload(&self, body: Vec<u8>) -> Answer {
         let answer =
             self.call(Method::POST, "/pypi/main/legacy/", &self.admin, &[("content-type", "multipart/form-data; boundary=b")], body).await;
         assert_eq!(self.staged(), 0, "{}", answer.text());
         answer
     }
 
-    async fn publish(&self, name: &str, version: &str, headers: &str) -> Answer {
+    pub(super) async fn publish(&self, name: &str, version: &str, headers: &str) -> Answer {
         let answer = self.upload(form(name, version, &wheel(name, version, headers), &[])).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer
     }
 
-    async fn index(&self, uri: &str, token: &str, accept: &str) -> Answer {
+    pub(super) async fn index(&self, uri: &str, token: &str, accept: &str) -> Answer {
         self.call(Method::GET, uri, token, &[("accept", accept)], "").await
     }
 
-    async fn index_json(&self, project: &str, token: &str) -> Value {
+    pub(super) async fn index_json(&self, project: &str, token: &str) -> Value {
         let answer = self.index(&format!("/pypi/main/simple/{project}/"), token, JSON).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, JSON), "{}", answer.text());
         answer.json()
@@ -319,34 +318,6 @@ async fn a_broken_form_is_the_clients_fault() {
     let plain = app.call(Method::POST, "/pypi/main/legacy", &app.admin, &[("content-type", "application/json")], "{}").await;
     assert_eq!((plain.status, app.staged()), (400, 0));
     assert!(plain.text().contains("multipart/form-data"));
-}
-
-#[tokio::test]
-async fn an_sdist_takes_its_metadata_from_the_form_and_a_signature_stands_beside_it() {
-    let app = TestApp::start().await;
-    let file = ("demo-1.0.tar.gz".to_owned(), b"bytes of an sdist".to_vec());
-    let more = [
-        ("requires_python", ">=3.9"),
-        ("license", "MIT"),
-        ("description", &"ü".repeat(20_000)),
-        ("gpg_signature", "-----BEGIN PGP SIGNATURE-----"),
-    ];
-    let answer = app.upload(form("demo", "1.0", &file, &more)).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let index = app.index_json("demo", "").await;
-    assert_eq!(index["files"].as_array().unwrap().len(), 1);
-    let listed = &index["files"][0];
-    assert_eq!((listed["requires-python"].clone(), listed["gpg-sig"].clone()), (">=3.9".into(), true.into()));
-    assert!(listed.get("core-metadata").is_none());
-    assert!(app.get("/pypi/main/files/demo/demo-1.0.tar.gz.asc", "").await.text().starts_with("-----BEGIN PGP"));
-    assert_eq!(app.get("/pypi/main/files/demo/demo-1.0.tar.gz.metadata", "").await.status, 404);
-    let package = PackageName::new(PackageType::pypi(), "", "demo").unwrap();
-    let permit = app.permit().await;
-    let listed = app.app().run(move |app| app.registry.listed_releases(&permit, &package, |listed| listed)).await.unwrap();
-    let crate::domain::visibility::Listed::Visible(release) = &listed[0] else { panic!("it is held") };
-    let manifest: Value = serde_json::from_slice(&release.manifest.as_ref().unwrap().bytes).unwrap();
-    assert_eq!((manifest["license"].clone(), manifest["filetype"].clone()), ("MIT".into(), "sdist".into()));
-    assert_eq!(manifest["description"].as_str().unwrap().len(), 16 * 1024);
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
-//! Taking a distribution in, as twine, uv, poetry, flit, hatch and pdm send it. Invariant: file name, form and the metadata inside a
-//! wheel say one name and version, and announced digests hold, before anything is given to the repo; then the door in decides.
+//! Taking a distribution in, as twine, uv, poetry, flit, hatch and pdm send it. Invariant: file name, form and the metadata inside
+//! say one name and version, and announced digests hold, before anything is given to the repo; then the door in decides.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{future, stream};
 
+use super::attestation;
 use super::form::Form;
 use super::metadata::Core;
 use super::name::{self, FileName, Kind};
@@ -13,6 +14,7 @@ use super::wheel;
 use crate::app::App;
 use crate::domain::access::{Permit, Write};
 use crate::domain::candidate::Action;
+use crate::domain::contents::Unreadable;
 use crate::domain::digest::Digest;
 use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
 use crate::error::{Code, Error, Result};
@@ -46,13 +48,18 @@ pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Re
         return refuse(received, error).await;
     }
     let received = verified(&app, &permit, &form, received).await?;
-    let (received, metadata) = inspected(&app, &subject, received).await?;
+    let (received, inside) = inspected(&app, &permit, &subject, received).await?;
+    let provenance = match provenance(&form, &subject, received.digest()) {
+        Ok(provenance) => provenance,
+        Err(error) => return refuse(received, error).await,
+    };
     if let Some(outcome) = existing(&app, &permit, &subject, received.digest()).await.transpose() {
         received.discard().await?;
         return answer(&outcome?);
     }
     let digest = received.digest();
-    let deposit = put_together(&app, &permit, &subject, form, (received, metadata)).await?;
+    let content = Content { received, inside, provenance };
+    let deposit = put_together(&app, &permit, &subject, form, content).await?;
     match app.registry.deposit(&permit, deposit).await {
         Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted, &base_url)),
         // Somebody may have sent the same file in the meantime.
@@ -118,27 +125,59 @@ async fn verified(app: &App, permit: &Permit<Write>, form: &Form, received: Rece
     .await
 }
 
-/// The METADATA of a wheel, which must say the same name and version; sdists have none here.
-async fn inspected(app: &Arc<App>, subject: &Subject, received: Received) -> Result<(Received, Option<(Bytes, Core)>)> {
-    if subject.file.kind != Kind::Wheel {
-        return Ok((received, None));
-    }
-    let at = subject.at.clone();
-    let (received, read) = app
-        .run(move |_| {
-            let read = received.reader().and_then(|file| wheel::metadata(file, &at)).and_then(|bytes| {
-                let core = Core::parse(&bytes)?;
-                let said = |field: &str| core.text(field).unwrap_or_default();
-                name::check_same("METADATA in the wheel", said("name"), said("version"), &at)?;
-                Ok((Bytes::from(bytes), core))
-            });
-            Ok((received, read))
-        })
-        .await?;
-    match read {
-        Ok(metadata) => Ok((received, Some(metadata))),
+/// What stands inside a distribution: its metadata as they are there, and read.
+type Inside = (Bytes, Core);
+
+/// The metadata inside, which must say the same name and version: METADATA of a wheel, PKG-INFO of an sdist.
+async fn inspected(app: &Arc<App>, permit: &Permit<Write>, subject: &Subject, received: Received) -> Result<(Received, Inside)> {
+    let (received, read) = match subject.file.kind {
+        Kind::Wheel => {
+            let at = subject.at.clone();
+            app.run(move |_| {
+                let read = received.reader().and_then(|file| wheel::metadata(file, &at));
+                Ok((received, read))
+            })
+            .await?
+        }
+        Kind::Sdist => {
+            let read = app.registry.package_information(permit, &subject.at, &subject.file.path, &received).await;
+            (received, read.and_then(|read| read.map_err(without_metadata)))
+        }
+    };
+    let inside = read.and_then(|bytes| {
+        let core = Core::parse(&bytes)?;
+        let said = |field: &str| core.text(field).unwrap_or_default();
+        let place = match subject.file.kind {
+            Kind::Wheel => "METADATA in the wheel",
+            Kind::Sdist => "PKG-INFO in the sdist",
+        };
+        name::check_same(place, said("name"), said("version"), &subject.at)?;
+        Ok((Bytes::from(bytes), core))
+    });
+    match inside {
+        Ok(inside) => Ok((received, inside)),
         Err(error) => refuse(received, error).await,
     }
+}
+
+fn without_metadata(cause: Unreadable) -> Error {
+    let why = match cause {
+        Unreadable::WithoutMetadata | Unreadable::Misnamed => "it has no PKG-INFO in its top directory, or several",
+        Unreadable::Malformed => "it is no whole, plain archive",
+        Unreadable::Unsafe => "it has names, links or devices that an sdist has not",
+        Unreadable::TooManyEntries => "it has too many files",
+        Unreadable::TooLarge => "it is too large when unpacked",
+        Unreadable::TooDeep => "its directories lie too deep",
+        Unreadable::TooSlow => "reading it takes too long",
+        Unreadable::Unsupported => "it uses a compression or encryption that sdists do not have",
+    };
+    Error::bad_request(format!("the sdist cannot be taken: {why}; build it again"))
+}
+
+/// The provenance object of the attestations that the form has.
+fn provenance(form: &Form, subject: &Subject, digest: Digest) -> Result<Option<Bytes>> {
+    let Some(field) = form.attestations.as_ref() else { return Ok(None) };
+    Ok(attestation::provenance(field, (&subject.file, &subject.at), digest)?.map(Bytes::from))
 }
 
 /// What there is under this file name already: the same bytes (nothing to do), or none.
@@ -159,23 +198,28 @@ async fn existing(app: &Arc<App>, permit: &Permit<Write>, subject: &Subject, dig
     }
 }
 
-/// Gives the bytes to the repo and makes a version of them: the file, what stands beside it, and its metadata. Inside a wheel stands
-/// what installers read, so for wheels that counts and not the form.
-async fn put_together(
-    app: &App,
-    permit: &Permit<Write>,
-    subject: &Subject,
-    form: Form,
-    content: (Received, Option<(Bytes, Core)>),
-) -> Result<Deposit> {
-    let (received, metadata) = content;
+/// A distribution that was looked at.
+struct Content {
+    received: Received,
+    inside: Inside,
+    provenance: Option<Bytes>,
+}
+
+/// Gives the bytes to the repo and makes a version of them: the file, what stands beside it, and its metadata. Inside stands what
+/// installers read, so that counts and not the form. Metadata that a build may change are not offered for reading (PEP 658).
+async fn put_together(app: &App, permit: &Permit<Write>, subject: &Subject, form: Form, content: Content) -> Result<Deposit> {
+    let Content { received, inside: (bytes, core), provenance } = content;
     let path = &subject.file.path;
     let file = async {
         let (digest, size_bytes) = app.registry.accept(permit, received).await?;
         Ok(NewEntry { path: path.clone(), digest, size_bytes, media_type: None, sha1: None })
     };
-    let (bytes, core) = metadata.map_or((None, form.core), |(bytes, core)| (Some(bytes), core));
-    let beside = [(name::METADATA, bytes, "text/plain; charset=utf-8"), (name::SIGNATURE, form.signature, "application/pgp-signature")];
+    let metadata = (subject.file.kind == Kind::Wheel || core.is_final()).then_some(bytes);
+    let beside = [
+        (name::METADATA, metadata, "text/plain; charset=utf-8"),
+        (name::SIGNATURE, form.signature, "application/pgp-signature"),
+        (name::PROVENANCE, provenance, "application/json"),
+    ];
     let beside = beside
         .into_iter()
         .filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));

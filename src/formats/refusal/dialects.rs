@@ -86,10 +86,12 @@ impl Told {
         Told { status, code, line, detail, withholding, members }
     }
 
-    /// The body is what the protocol says, then what programs may read of ours.
+    /// The body is what the protocol says, then what programs may read of ours: Cargo shows the beginning of it only.
     fn reply<const N: usize>(&self, media_type: &'static str, said: [(&str, Value); N]) -> Reply {
-        let mut body = self.members.clone();
-        body.extend(said.map(|(name, value)| (name.to_owned(), value)));
+        let mut body = serde_json::Map::from_iter(said.map(|(name, value)| (name.to_owned(), value)));
+        for (name, value) in &self.members {
+            body.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
         Reply::bytes(media_type, Value::Object(body).to_string()).with_status(self.status).with_reason(reason_phrase(&self.line))
     }
 }
@@ -99,7 +101,7 @@ impl Told {
 fn answer(code: Code, method: &Method, surface: Surface) -> (StatusCode, &'static str) {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let cannot_say = reads && [Code::PolicyTimeout, Code::PolicyError].contains(&code);
-    let withholds = cannot_say || [Code::QuarantinedVersion, Code::QuarantinedBlob].contains(&code);
+    let withholds = cannot_say || [Code::QuarantinedVersion, Code::QuarantinedBlob, Code::ArtifactProtected].contains(&code);
     let name = if cannot_say { "policy_unavailable" } else { code.as_str() };
     let status = match surface {
         Surface::Npm if withholds => StatusCode::FORBIDDEN,

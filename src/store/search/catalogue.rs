@@ -68,6 +68,18 @@ fn fill(connection: &Connection, packages: Vec<i64>, version: &str) -> Result<Ra
     Ok(ranking)
 }
 
+/// The packages with something visible whose names hold what was asked for, and whether there are more.
+pub(super) fn visible_packages(connection: &Connection, expression: &Expression, filter: &Filter) -> Result<(Vec<i64>, More)> {
+    let name = expression.name_of_version.as_ref().unwrap_or(&expression.name);
+    if name.is_empty() {
+        return Ok((Vec::new(), More::None));
+    }
+    let mut found = packages(connection, name, filter, Having::VisibleVersion)?;
+    let more = if found.len() > HITS_LIMIT { More::Perhaps } else { More::None };
+    found.truncate(HITS_LIMIT);
+    Ok((found, more))
+}
+
 /// Which packages are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Having {

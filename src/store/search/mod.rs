@@ -9,17 +9,19 @@ mod documents;
 mod expression;
 mod file_mark;
 mod index;
+mod packages;
 mod progress;
 mod ranked;
 mod words;
 
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 
 pub(super) use admin::recall;
 pub use admin::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
 pub use condition::{IndexCare, IndexFault, IndexState};
 pub use documents::Indexed;
 pub use index::SearchIndex;
+pub use packages::{PackageHit, PackagePage};
 
 use expression::Expression;
 
@@ -120,36 +122,62 @@ impl Store {
     /// # Errors
     /// `bad_request` for an empty or overlong query.
     pub fn search(&self, permits: &[Permit<Read>], query: &SearchQuery) -> Result<SearchPage> {
-        let text = query.text.trim();
-        if text.is_empty() || text.len() > QUERY_LIMIT_BYTES || text.chars().any(char::is_control) {
-            return Err(Error::bad_request(format!("q must have 1 to {QUERY_LIMIT_BYTES} bytes and no control characters")));
-        }
-        let expression = Expression::read(text)?;
-        let repos: Vec<&str> = permits.iter().map(|permit| permit.repo_key().as_str()).collect();
-        let filter = Filter {
-            repos: rows::json_text(&repos)?,
-            package_type: query.package_type.as_ref().map(|package_type| package_type.as_str().to_owned()),
-            namespace: query.namespace.as_ref().map(|namespace| namespace.trim_start_matches('@').to_lowercase()),
-        };
+        let (expression, filter) = read(permits, query)?;
+        self.answer(
+            |search| ranked::page(search, permits, query, &expression, &filter),
+            |catalogue| catalogue::page(catalogue, permits, query, &expression, &filter),
+        )
+    }
+
+    /// Finds packages with visible versions in the repos of these permits.
+    ///
+    /// # Errors
+    /// `bad_request` for an empty or overlong query.
+    pub fn search_packages(&self, permits: &[Permit<Read>], query: &SearchQuery) -> Result<PackagePage> {
+        let (expression, filter) = read(permits, query)?;
+        self.answer(
+            |search| packages::of_index(search, permits, query, &expression, &filter),
+            |catalogue| packages::of_catalogue(catalogue, permits, query, &expression, &filter),
+        )
+    }
+
+    /// The answer of the index or, without one that can be asked now, of the catalogue.
+    fn answer<T>(
+        &self,
+        of_index: impl FnOnce(&Connection) -> Result<T, IndexFault>,
+        of_catalogue: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
         // Read first: it names the file that a fault is found in.
         let generation = self.search.generation();
         match self.search.state() {
-            IndexState::Ready | IndexState::Unavailable if !self.search.is_behind() => {
-                match self.search.with_reader(|search| ranked::page(search, permits, query, &expression, &filter)) {
-                    Ok(page) => return Ok(page),
-                    Err(IndexFault::Lost(cause)) if self.search.doubt(generation) => {
-                        tracing::warn!(?cause, "the search index is lost; the catalogue answers until it is made anew");
-                    }
-                    Err(IndexFault::Lost(cause) | IndexFault::Unavailable(cause)) => {
-                        tracing::debug!(?cause, "the search index cannot be read; the catalogue answers");
-                    }
+            IndexState::Ready | IndexState::Unavailable if !self.search.is_behind() => match self.search.with_reader(of_index) {
+                Ok(page) => return Ok(page),
+                Err(IndexFault::Lost(cause)) if self.search.doubt(generation) => {
+                    tracing::warn!(?cause, "the search index is lost; the catalogue answers until it is made anew");
                 }
-            }
+                Err(IndexFault::Lost(cause) | IndexFault::Unavailable(cause)) => {
+                    tracing::debug!(?cause, "the search index cannot be read; the catalogue answers");
+                }
+            },
             IndexState::Ready | IndexState::Unavailable | IndexState::Paused | IndexState::Rebuilding => {}
         }
-        let connection = self.connection()?;
-        catalogue::page(&connection, permits, query, &expression, &filter)
+        of_catalogue(&*self.connection()?)
     }
+}
+
+/// What is asked for, and where.
+fn read(permits: &[Permit<Read>], query: &SearchQuery) -> Result<(Expression, Filter)> {
+    let text = query.text.trim();
+    if text.is_empty() || text.len() > QUERY_LIMIT_BYTES || text.chars().any(char::is_control) {
+        return Err(Error::bad_request(format!("q must have 1 to {QUERY_LIMIT_BYTES} bytes and no control characters")));
+    }
+    let repos: Vec<&str> = permits.iter().map(|permit| permit.repo_key().as_str()).collect();
+    let filter = Filter {
+        repos: rows::json_text(&repos)?,
+        package_type: query.package_type.as_ref().map(|package_type| package_type.as_str().to_owned()),
+        namespace: query.namespace.as_ref().map(|namespace| namespace.trim_start_matches('@').to_lowercase()),
+    };
+    Ok((Expression::read(text)?, filter))
 }
 
 /// A version with its snippet, sealed until the door of its repo's permit opens.
@@ -159,7 +187,7 @@ fn sealed(row: &Row<'_>, snippet: Vec<Fragment>) -> rusqlite::Result<Sealed<Sear
 }
 
 /// A hit through the door of the permit for its repo.
-fn shown(permits: &[Permit<Read>], hit: Sealed<SearchHit>) -> Option<Visible<SearchHit>> {
+fn shown<T>(permits: &[Permit<Read>], hit: Sealed<T>) -> Option<Visible<T>> {
     let permit = permits.iter().find(|permit| hit.is_in(permit.repo_key()))?;
     hit.show(permit).ok()
 }

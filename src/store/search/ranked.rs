@@ -18,7 +18,7 @@ use crate::store::rows;
 /// Words of a snippet.
 const SNIPPET_WORDS: i64 = 24;
 /// Characters of a description that are shown where no word of it was asked for.
-const EXCERPT_LIMIT: i64 = 160;
+pub(super) const EXCERPT_LIMIT: i64 = 160;
 
 /// One page of hits.
 pub(super) fn page(
@@ -58,7 +58,29 @@ enum Match {
     /// Every version of a package.
     Name(i64),
     /// The versions that share a text.
-    Text(i64),
+    Text {
+        /// The text.
+        id: i64,
+        /// Their package.
+        name_id: i64,
+    },
+}
+
+/// The packages that match, best first, each once, and whether there are more; some may have nothing visible.
+pub(super) fn packages(search: &Connection, expression: &Expression, filter: &Filter) -> Result<(Vec<i64>, More), IndexFault> {
+    let mut ranker = Ranker { search, filter, hits: Vec::new(), seen: HashSet::new(), more: More::None };
+    let mut found = ranker.names(&expression.name)?;
+    for words in [&expression.words, &expression.words_of_version].into_iter().flatten() {
+        found.extend(ranker.texts(words)?);
+    }
+    let (mut packages, mut seen) = (Vec::new(), HashSet::new());
+    for found in found {
+        let (Match::Name(name_id) | Match::Text { name_id, .. }) = found;
+        if seen.insert(name_id) {
+            packages.push(name_id);
+        }
+    }
+    Ok((packages, ranker.more))
 }
 
 impl Ranker<'_> {
@@ -125,7 +147,7 @@ impl Ranker<'_> {
     /// The newest texts that have all the words, the most relevant first.
     fn texts(&mut self, words: &str) -> Result<Vec<Match>, IndexFault> {
         let mut statement = self.search.prepare_cached(
-            "SELECT texts.text_id, texts.newest_at, bm25(words, 100.0, 40.0, 30.0, 1.0, 10.0) AS relevance
+            "SELECT texts.text_id, texts.newest_at, names.name_id, bm25(words, 100.0, 40.0, 30.0, 1.0, 10.0) AS relevance
              FROM words CROSS JOIN texts ON texts.text_id = words.rowid CROSS JOIN names USING (name_id)
              WHERE words MATCH :words AND names.repo_key IN (SELECT value FROM json_each(:repos))
                AND (:type IS NULL OR names.package_type = :type) AND (:namespace IS NULL OR names.namespace_key = :namespace)
@@ -134,13 +156,16 @@ impl Ranker<'_> {
         let found = statement.query_map(
             named_params! {":words": words, ":repos": self.filter.repos, ":type": self.filter.package_type,
             ":namespace": self.filter.namespace, ":limit": rows::stored(HITS_LIMIT as u64)},
-            |row| Ok((row.get::<_, f64>("relevance")?, row.get::<_, i64>("newest_at")?, row.get::<_, i64>("text_id")?)),
+            |row| {
+                let found = Match::Text { id: row.get("text_id")?, name_id: row.get("name_id")? };
+                Ok((row.get::<_, f64>("relevance")?, row.get::<_, i64>("newest_at")?, row.get::<_, i64>("text_id")?, found))
+            },
         )?;
         let mut found = found.collect::<rusqlite::Result<Vec<_>>>()?;
         self.note_limit(found.len());
         // FTS5 gives the better match the lower number.
         found.sort_by(|one, other| one.0.total_cmp(&other.0).then(other.1.cmp(&one.1)).then(other.2.cmp(&one.2)));
-        Ok(found.into_iter().map(|(_, _, text_id)| Match::Text(text_id)).collect())
+        Ok(found.into_iter().map(|(.., found)| found).collect())
     }
 
     fn note_limit(&mut self, found: usize) {
@@ -166,7 +191,7 @@ impl Ranker<'_> {
                 )?,
                 id,
             ),
-            Match::Text(id) => (
+            Match::Text { id, .. } => (
                 self.search.prepare_cached(
                     "SELECT documents.version_id, documents.text_id FROM documents INDEXED BY documents_by_text
                      CROSS JOIN state.versions AS live ON live.version_id = documents.version_id AND live.state = :visible
