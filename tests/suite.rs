@@ -28,6 +28,7 @@ mod findings;
 mod firings;
 mod freezes;
 mod gate;
+mod hold_page;
 mod leaks;
 mod lifecycle;
 mod metrics;
