@@ -6,7 +6,7 @@ use artifortress::domain::name::{Coordinates, Subject};
 use artifortress::error::Code;
 use serde_json::{Value, json};
 
-use crate::support::{Package, Response, TestApp, items, package, version_of, version_path};
+use crate::support::{Package, Response, TestApp, UploadForm, items, package, version_of, version_path, wheel};
 
 const DEMO: &str = "/v1/repos/main/owners?packageType=npm&name=demo";
 
@@ -193,4 +193,22 @@ async fn a_release_is_yanked_with_all_its_files_and_what_is_held_of_it_and_twice
         let refused = registry.yank_release(&permit, &at(version), Some(reason.to_owned())).await.unwrap_err();
         assert_eq!(refused.code(), code, "{version}");
     }
+}
+
+#[tokio::test]
+async fn a_release_published_file_by_file_is_yanked_with_each_of_its_files() {
+    let app = TestApp::new().await;
+    for (number, module) in ["one", "two"].iter().enumerate() {
+        let (_, bytes) = wheel("demo", "1.0", "", "a demo", module);
+        let file = (format!("demo-1.0-{}-py3-none-any.whl", number + 1), bytes);
+        let answer = app.send_form(&app.admin, &UploadForm::of("demo", "1.0", &file)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let permit = app.permit::<Write>(&app.admin, "main").await;
+    let release = Coordinates::new(package("pypi", "Demo"), "1.0.0").unwrap();
+    let yanked = "SELECT coalesce(yanked_reason, '-') FROM versions";
+    app.registry().yank_release(&permit, &release, Some("broken".to_owned())).await.unwrap();
+    assert_eq!(app.ask(yanked), ["broken", "broken"]);
+    app.registry().yank_release(&permit, &release, None).await.unwrap();
+    assert_eq!(app.ask(yanked), ["-", "-"]);
 }
