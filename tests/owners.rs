@@ -76,6 +76,31 @@ async fn whoever_is_no_owner_is_refused_by_every_way_and_told_whom_to_ask() {
     app.publish(&ann, "main", &draft).await.expect(200);
 }
 
+#[tokio::test]
+async fn the_protocols_refuse_whoever_is_no_owner_too_and_keep_nothing() {
+    let app = TestApp::new().await;
+    let (ann, bob) = (app.issue("ann", &["repo:main:write"]).await, app.issue("bob", &["repo:main:write"]).await);
+    let file = |token: &str, path: &str, bytes: &'static [u8]| app.call("PUT", &format!("/files/main/{path}")).token(token).body(bytes);
+    file(&ann, "tool/1.0/tool.bin?publish", b"one").send().await;
+    let wheels = [wheel("demo", "1.0", "", "a demo", "one"), wheel("demo", "1.1", "", "a demo", "two")];
+    app.send_form(&ann, &UploadForm::of("demo", "1.0", &wheels[0])).await.expect(200);
+    for (package_type, name) in [("generic", "tool"), ("pypi", "demo")] {
+        let path = format!("/v1/repos/main/owners?packageType={package_type}&name={name}&subject=ann");
+        app.call("PUT", &path).token(&ann).send().await.expect(200);
+    }
+    let state = || app.ask("SELECT name || version || state FROM version_rows ORDER BY version_id");
+    let before = state();
+    assert_eq!(before, ["tool1.0published", "demo1.0published"]);
+    let refused = file(&bob, "tool/2.0/tool.bin", b"two").send().await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("ann"), "{}", refused.text());
+    let refused = app.send_form(&bob, &UploadForm::of("demo", "1.1", &wheels[1])).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("ann"), "{}", refused.text());
+    assert_eq!(state(), before);
+    app.send_form(&ann, &UploadForm::of("demo", "1.1", &wheels[1])).await.expect(200);
+}
+
 fn at(version: &str) -> Coordinates {
     Coordinates::new(package("npm", "demo"), version).unwrap()
 }
