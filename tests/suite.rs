@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod advisories;
+mod audits;
 mod authorization;
 mod bad_input;
 mod bad_upload;
@@ -12,6 +13,7 @@ mod clients;
 mod clients_cargo;
 mod clients_cargo_holds;
 mod clients_npm;
+mod clients_npm_verbs;
 mod command_line;
 mod command_line_hostile;
 mod command_line_retries;
@@ -26,10 +28,12 @@ mod findings;
 mod firings;
 mod freezes;
 mod gate;
+mod hold_page;
 mod leaks;
 mod lifecycle;
 mod metrics;
 mod model;
+mod npm;
 mod operations;
 mod owners;
 mod package_search;

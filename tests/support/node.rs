@@ -87,7 +87,10 @@ impl Machine {
         match self.tool {
             Tool::Npm => self.run(&["publish", "--access=public"]),
             Tool::Pnpm => self.run(&["publish", "--no-git-checks"]),
-            Tool::Yarn => self.run(&["npm", "publish"]),
+            Tool::Yarn => {
+                self.run(&["install"]).well();
+                self.run(&["npm", "publish"])
+            }
             Tool::Bun => self.run(&["publish"]),
         }
     }
