@@ -98,7 +98,7 @@ async fn only_an_owner_publishes_deprecates_tags_and_unpublishes_a_package_that_
 async fn search_finds_what_is_visible_in_the_shape_that_npm_reads() {
     let app = TestApp::new().await;
     publish(&app, &app.admin, ("@team/searchable", "1.0.0"), &json!({"description": "finds things"})).await.expect(201);
-    app.set_policy("main", HOLD_ALL).await;
+    app.set_policy("main", &rule("held", "quarantine", r#"context.package.name == "searchable-held""#)).await;
     publish(&app, &app.admin, ("searchable-held", "1.0.0"), &json!({"description": "finds things"})).await.expect(201);
     app.run_jobs().await;
     let reader = app.issue("reader", &["repo:main:read"]).await;
