@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod advisories;
+mod audits;
 mod authorization;
 mod bad_input;
 mod bad_upload;
@@ -27,6 +28,7 @@ mod findings;
 mod firings;
 mod freezes;
 mod gate;
+mod hold_page;
 mod leaks;
 mod lifecycle;
 mod metrics;
