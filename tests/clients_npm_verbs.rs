@@ -101,3 +101,20 @@ fn npm_puts_owners_on_a_package_and_others_cannot_publish_it_then() {
     machine.run(&["owner", "rm", "ben", "demo"]).well();
     machine.run(&["owner", "ls", "demo"]).well().hides(&["ben"]);
 }
+
+#[test]
+fn npm_audits_what_is_installed_by_the_advisories_here() {
+    let (served, machine) = bench();
+    for version in ["1.0.0", "1.2.0"] {
+        publish(&machine, "demo", version);
+    }
+    let project = machine.project("audited");
+    project.install("demo@1.0.0").well();
+    project.run(&["audit", "--audit"]).badly().says(&["audit"]).hides(&["found 0 vulnerabilities"]);
+    let record = json!({"id": "GHSA-1", "modified": "2024-01-01T00:00:00Z", "summary": "it is broken",
+        "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]});
+    served.api("POST", "/v1/admin/advisories/imports", &record);
+    project.run(&["audit", "--audit"]).badly().says(&["1 high severity vulnerability", "it is broken", "<1.2.0"]);
+    project.install("demo@1.2.0").well();
+    project.run(&["audit", "--audit"]).well().says(&["found 0 vulnerabilities"]);
+}
