@@ -82,7 +82,7 @@ impl<'a> Advisory<'a> {
         Advisory {
             id: &concern.id,
             // Clients print an address for each.
-            url: details.url.clone().unwrap_or_else(|| format!("{base_url}/v1/advisories/{}", encoded(&concern.id))),
+            url: details.url.clone().unwrap_or_else(|| format!("{base_url}/v1/admin/advisories/{}", encoded(&concern.id))),
             title: if details.summary.is_empty() { &concern.id } else { &details.summary },
             severity: concern.severity_word(),
             vulnerable_versions: &concern.vulnerable_versions,
