@@ -13,6 +13,7 @@ mod clients_cargo;
 mod clients_cargo_holds;
 mod command_line;
 mod command_line_hostile;
+mod command_line_quarantine;
 mod command_line_retries;
 mod contents;
 mod crash;
