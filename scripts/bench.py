@@ -9,102 +9,17 @@ import os
 import pathlib
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
+from bench_gate import measure_gate
+from bench_memory import measure_memory
+from bench_pages import measure_pages
+from bench_publish import measure_publishing
 from daemon import Daemon, Fault
-
-MIB = 1 << 20
-REPO = "/v1/repos/main"
-DRAFTS = f"{REPO}/packages/versions/drafts"
-
-
-class Report:
-    """Prints each figure as one line and keeps it for the JSON line at the end."""
-
-    def __init__(self):
-        self.figures = {}
-
-    def add(self, name, unit, values, note=""):
-        ordered = sorted(values)
-        p90, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.9, 0.99))
-        figure = {"unit": unit, "median": statistics.median(ordered), "p90": p90, "min": ordered[0], "max": ordered[-1], "n": len(ordered)}
-        if len(ordered) >= 100:
-            figure["p99"] = p99
-        self.figures[name] = {**{key: round(value, 4) if isinstance(value, float) else value for key, value in figure.items()}, "note": note}
-        shown = {key: f"{value:,.{2 if value < 100 else 0}f}" for key, value in figure.items() if isinstance(value, (int, float))}
-        spread = f"p90 {shown['p90']}, {'p99 ' + shown['p99'] + ', ' if 'p99' in shown else ''}min–max {shown['min']}–{shown['max']}" if len(ordered) > 1 else "once"
-        print(f"{name:<52} {shown['median']:>9} {unit:<9} {spread}, n {len(ordered)}{f'; {note}' if note else ''}", flush=True)
-        return figure["median"]
-
-
-class Client:
-    """One keep-alive connection with a token."""
-
-    def __init__(self, port, token):
-        self.port, self.headers = port, {"Authorization": f"Bearer {token}"}
-        self.connection, self.used = http.client.HTTPConnection("127.0.0.1", port, timeout=60), time.monotonic()
-
-    def ask(self, method, path, body=None, allowed=(200, 201)):
-        """One request; the parsed answer, or a fault when its status is not allowed."""
-        headers = self.headers
-        if isinstance(body, dict):
-            body, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
-        # The server closes what is idle for long; the next request opens it again.
-        if time.monotonic() - self.used > 5:
-            self.connection.close()
-        self.connection.request(method, path, body=body, headers=headers)
-        self.used = time.monotonic()
-        response = self.connection.getresponse()
-        data = response.read()
-        if response.status not in allowed:
-            raise Fault(f"{method} {path} was answered with {response.status} {response.reason}: {data[:600].decode('utf-8', 'replace')}")
-        return json.loads(data) if response.headers.get("Content-Type", "").startswith("application/json") else data
-
-    def prepare(self, name, content):
-        """Everything before the publish; returns the address of the draft."""
-        digest = digest_of(content)
-        version = self.ask("POST", DRAFTS, {"packageType": "generic", "packageName": name, "version": "1.0.0"})["versionId"]
-        address = f"{REPO}/packages/versions/{version}"
-        self.ask("PUT", f"{REPO}/blobs/{digest}", content)
-        self.link(address, f"{name}.bin", digest, len(content))
-        self.ask("PUT", f"{address}/manifest", {"license": "MIT", "description": f"the package {name}"})
-        return address
-
-    def link(self, address, path, digest, size):
-        self.ask("POST", f"{address}/entries", {"entries": [{"relativePath": path, "blobDigest": digest, "sizeBytes": size}]})
-
-    def publish(self, address):
-        answer = self.ask("POST", f"{address}/publish", {})
-        if answer["state"] != "published":
-            raise Fault(f"{address} was not published: {answer}")
-
-
-def digest_of(data):
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def milliseconds(work):
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1000
-
-
-def memory(process_id, field):
-    """A line of the process's status, in MiB."""
-    for line in pathlib.Path(f"/proc/{process_id}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise Fault(f"the system does not tell {field} of process {process_id}")
-
-
-def reset_peak(process_id):
-    """Lets VmHWM start again from the present."""
-    pathlib.Path(f"/proc/{process_id}/clear_refs").write_text("5")
+from measure import DRAFTS, MIB, REPO, Client, Report, digest_of, in_parallel, memory, milliseconds, reset_peak
 
 
 def measure_disk(report, work, count):
@@ -144,29 +59,6 @@ def measure_search(report, client, count):
             time.sleep(0.0005)
         values.append((time.perf_counter() - began) * 1000)
     report.add("publish answered to found by search", "ms", values, "asked again every half millisecond")
-
-
-def in_parallel(works):
-    """Runs all at once; the seconds from a common start to the last end."""
-    faults, gate = [], threading.Barrier(len(works) + 1)
-
-    def run(work):
-        gate.wait()
-        try:
-            work()
-        except (Fault, OSError, http.client.HTTPException, LookupError, ValueError) as fault:
-            faults.append(fault)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    gate.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise Fault(f"a client failed: {faults[0]!r}")
-    return time.perf_counter() - began
 
 
 def measure_concurrent(report, port, token, rounds, each, clients=8):
@@ -326,8 +218,8 @@ def machine():
     return f"{os.cpu_count()} processors, load average {load}, Python {sys.version.split()[0]}"
 
 
-def run(report, daemon, work, options):
-    quick = options.quick
+def measure_base(report, daemon, work, quick, size_mib):
+    """One daemon from its first start: what everything else is made of."""
     first = daemon.start() * 1000
     report.add("exec to ready, on an empty directory", "ms", [first])
     time.sleep(3)
@@ -339,16 +231,31 @@ def run(report, daemon, work, options):
     measure_search(report, client, 5 if quick else 30)
     measure_concurrent(report, daemon.port, token, *((2, 5) if quick else (5, 25)))
     measure_reads(report, client, token, *((3, 500) if quick else (7, 3000)))
-    measure_large(report, daemon, client, options.size_mib * MIB if options.size_mib else (128 if quick else 2048) * MIB)
+    measure_large(report, daemon, client, size_mib * MIB if size_mib else (128 if quick else 2048) * MIB)
     measure_start(report, daemon, 3 if quick else 10)
+    daemon.stop()
+
+
+def measure_queue_and_search(report, quick):
     measure_inside(report, "queue", "--rounds", 3 if quick else 9, "--jobs", 1000 if quick else 5000)
     measure_inside(report, "search", *([10_000] if quick else [10_000, 100_000, 1_000_000]))
+
+
+SECTIONS = {
+    "base": lambda report, daemon, work, options: measure_base(report, daemon, work, options.quick, options.size_mib),
+    "pages": lambda report, daemon, work, options: measure_pages(report, daemon.binary, work, *((3, 2) if options.quick else (9, 4))),
+    "publishing": lambda report, daemon, work, options: measure_publishing(report, daemon.binary, work, *((3, 25) if options.quick else (7, 100))),
+    "gate": lambda report, daemon, work, options: measure_gate(report, daemon.binary, work, 300 if options.quick else 1500),
+    "memory": lambda report, daemon, work, options: measure_memory(report, daemon.binary, work, (128 if options.quick else 500) * MIB),
+    "inside": lambda report, daemon, work, options: measure_queue_and_search(report, options.quick),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description="Measures artifortress in a temporary directory; see scripts/bench.")
     parser.add_argument("--binary", required=True, help="the artifortress binary, a release build")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and a smaller upload")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="this part alone; may be given again for another one")
     parser.add_argument("--size-mib", type=int, help="the size of the large upload (default 2048, with --quick 128)")
     options = parser.parse_args()
     work = pathlib.Path(tempfile.mkdtemp(prefix="artifortress-bench-"))
@@ -356,7 +263,9 @@ def main():
     print(f"{options.binary}: {machine()}\nno policy is stored; client and server share the processors; the data lies in {work} (TMPDIR chooses another disk)\n", flush=True)
     failed = 0
     try:
-        run(report, daemon, work, options)
+        for name, section in SECTIONS.items():
+            if not options.only or name in options.only:
+                section(report, daemon, work, options)
     except (Fault, OSError, http.client.HTTPException, subprocess.SubprocessError, LookupError, ValueError) as fault:
         failed = 1
         print(f"\nbench: {fault if isinstance(fault, Fault) else repr(fault)}\n\n== The end of the daemon's log\n{daemon.log_tail()}", flush=True)

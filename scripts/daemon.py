@@ -33,8 +33,8 @@ class Answer:
 class Daemon:
     """One artifortress process over one data directory, on a free loopback port."""
 
-    def __init__(self, binary, work):
-        self.binary, self.data, self.log = binary, work / "data", work / "daemon.log"
+    def __init__(self, binary, work, prefix=()):
+        self.prefix, self.binary, self.data, self.log = list(prefix), binary, work / "data", work / "daemon.log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -44,7 +44,7 @@ class Daemon:
     def start(self):
         """Starts the process and waits until it is ready; returns the seconds that took."""
         began = time.monotonic()
-        command = [self.binary, "serve", "--data-dir", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.prefix, self.binary, "serve", "--data-dir", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
         while time.monotonic() - began < 20:

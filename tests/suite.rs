@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod advisories;
+mod audits;
 mod authorization;
 mod bad_input;
 mod bad_upload;
@@ -11,6 +12,8 @@ mod cargo_marks;
 mod clients;
 mod clients_cargo;
 mod clients_cargo_holds;
+mod clients_npm;
+mod clients_npm_verbs;
 mod command_line;
 mod command_line_hostile;
 mod command_line_quarantine;
@@ -31,6 +34,7 @@ mod leaks;
 mod lifecycle;
 mod metrics;
 mod model;
+mod npm;
 mod operations;
 mod owners;
 mod package_search;
@@ -54,6 +58,7 @@ mod tidy;
 mod upgrade;
 mod visibility;
 mod visibility_cargo;
+mod visibility_npm;
 mod visibility_pypi;
 mod waiver_lists;
 mod waivers;

@@ -27,6 +27,9 @@ const KNOWN_TO_HOLD_NOTHING: &[&str] = &[
     "freezeId",
     "scanner",
     "waiverId",
+    "rev",
+    "tag",
+    "user",
 ];
 
 /// Something withheld, with everything that addresses it.
@@ -92,6 +95,14 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
     let file_name = held.file.rsplit('/').next().unwrap();
     // Cargo's index has a crate below the first letters of its name.
     let letters = |from: usize, to: usize| held.name.get(from..to).unwrap_or_default().to_lowercase();
+    // npm's addresses have a scoped name in one segment or in two; with a plain name, what follows it is a version.
+    let (scope, bare) = held.name.split_once('/').unwrap_or((held.name.as_str(), held.version.as_str()));
+    let encoded = held.name.replace('/', "%2f");
+    let names = if pattern.contains("{scope}") {
+        vec![bare.to_owned(), "latest".to_owned()]
+    } else {
+        vec![encoded.clone(), encoded.to_uppercase()]
+    };
     let values = BTreeMap::from([
         ("repoKey", vec!["main".to_owned()]),
         ("versionId", vec![held.version_id.clone()]),
@@ -101,7 +112,8 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
         ("packageType", vec![held.package_type.to_owned()]),
         ("package", vec![held.name.clone()]),
         ("project", vec![held.name.clone(), held.name.replace('-', "_")]),
-        ("name", vec![held.name.clone(), held.name.to_uppercase()]),
+        ("name", names),
+        ("scope", vec![scope.to_owned(), encoded]),
         ("version", vec![held.version.clone()]),
         ("path", vec![held.file.clone()]),
         ("file", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
@@ -224,7 +236,7 @@ pub async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<S
         for address in addresses(route.pattern(), route.example(), held) {
             for query in &queries {
                 for method in ["GET", "HEAD"] {
-                    for accept in ["*/*", "application/vnd.pypi.simple.v1+json"] {
+                    for accept in ["*/*", "application/vnd.pypi.simple.v1+json, application/vnd.npm.install-v1+json"] {
                         let asked = format!("{address}{query}");
                         let answer = app.call(method, &asked).token(token).header("accept", accept).send().await;
                         count += 1;

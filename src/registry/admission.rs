@@ -82,6 +82,17 @@ impl Way {
             Way::Deposit(deposited) => (deposited.version_id, Action::Publish, None),
         }
     }
+
+    /// What is said when the content changed while it was judged: of a deposit, only another upload can have changed it.
+    fn overtaken(self, named: &Named, error: Error) -> Error {
+        match self {
+            Way::Deposit(_) if error.code() == Code::Conflict => Error::conflict(format!(
+                "another upload of {} came in between; one of them counts, look at what is there now or publish a new version",
+                named.purl
+            )),
+            Way::Deposit(_) | Way::Publish(..) | Way::Restore(_) => error,
+        }
+    }
 }
 
 impl Registry {
@@ -160,7 +171,7 @@ impl Registry {
             let (deadline, question) = (self.gate.deadline(), self.question(permit, permit.roles(), action, hint));
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
             let judged = self.gate.judge(deadline, &named, question, move || all_read(with_files(store.author(&asked)?.dossier(&id)?)?));
-            let judged = judged.await;
+            let judged = judged.await.map_err(|error| way.overtaken(&named, error));
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
             let admission = self

@@ -10,6 +10,7 @@
 mod admission;
 mod advisories;
 mod browse;
+mod concerns;
 mod dry_run;
 mod evaluations;
 mod findings;
@@ -41,6 +42,7 @@ use tokio::sync::Semaphore;
 pub use admission::{Admitted, Deposit};
 pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
+pub use concerns::{AUDIT_PACKAGES_LIMIT, AUDIT_VERSIONS_LIMIT};
 pub use dry_run::{Change, DryRun, Extent, Progress, Tally, Trial};
 pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
@@ -58,7 +60,8 @@ pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 pub use waivers::WaiverRequest;
 
 // What the verbs take and give, for rooms that may not name the store.
-pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
+pub use crate::advisories::{Concern, Details, Kind as ConcernKind};
+pub use crate::store::{AdvisorySnapshot, Concerns, StoredAdvisory};
 pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{

@@ -114,8 +114,9 @@ fn uv_publishes_with_attestations_and_says_why_something_is_denied_or_there_alre
         "subject": [{"name": "demo-1.0-py3-none-any.whl", "digest": {"sha256": bench.sha256(&wheel)}}], "predicate": null});
     let attestation = json!({"version": 1, "verification_material": {"certificate": "AAAA", "transparency_entries": []},
         "envelope": {"statement": STANDARD.encode(statement.to_string()), "signature": "AAAA"}});
-    bench.client.write(&format!("{wheel}.publish.attestation"), attestation.to_string());
-    bench.uv_publish(&bench.token, &[&wheel]).well();
+    let signed = format!("{wheel}.publish.attestation");
+    bench.client.write(&signed, attestation.to_string());
+    bench.uv_publish(&bench.token, &[&wheel, &signed]).well();
     let kept = bench.served.daemon().call(&bench.token, "GET", "/pypi/main/files/demo/demo-1.0-py3-none-any.whl.provenance", b"").unwrap();
     assert_eq!((kept.status, kept.json()["attestation_bundles"][0]["attestations"][0].clone()), (200, attestation));
 
