@@ -36,7 +36,9 @@ fn a_reviewer_lists_looks_releases_and_rejects() {
         assert!(list.contains(part), "{part} in {list}");
     }
     let shown = typed(directory.path(), &format!("quarantine show {lodash}")).done();
-    for part in ["why      younger than 7 days (repo/cooldown)", "file     lodash.txt, 6 bytes", "evaluations explain", "quarantine release"] {
+    for part in
+        ["why      younger than 7 days (repo/cooldown)", "file     lodash.txt, 6 bytes", "evaluations explain", "quarantine release"]
+    {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let released = typed(directory.path(), &format!("quarantine release {lodash} --comment harmless")).done();

@@ -148,9 +148,18 @@ async fn the_sweep_finds_the_canary_in_the_distribution_once_it_is_released() {
     app.vote(&app.admin, "main", &withheld.quarantine_id, "release").await.expect(200);
     app.run_jobs().await;
     let (_, found) = sweep(&app, withheld, &reader).await;
-    for surface in
-        ["/blobs/", "/manifest", &format!("{} ", withheld.file), ".whl.metadata", ".whl.asc", ".whl.provenance", "/simple/plain-free/", "/pypi/plain-free/json", "/pypi/plain-free/1.0/json", &withheld.version_id]
-    {
+    for surface in [
+        "/blobs/",
+        "/manifest",
+        &format!("{} ", withheld.file),
+        ".whl.metadata",
+        ".whl.asc",
+        ".whl.provenance",
+        "/simple/plain-free/",
+        "/pypi/plain-free/json",
+        "/pypi/plain-free/1.0/json",
+        &withheld.version_id,
+    ] {
         assert!(found.iter().any(|line| line.contains(surface)), "the sweep does not reach {surface}: {} finds", found.len());
     }
     let path = format!("/pypi/main/files/plain-free/{}", uploaded.file.0);
