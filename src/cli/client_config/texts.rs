@@ -99,7 +99,7 @@ fn pdm(source: &Source) -> String {
     let (simple, legacy) = (source.simple(), source.legacy());
     format!(
         "# pdm takes every package from here: the source that is called pypi takes the place of PyPI.
-# Where reading takes a token, put it into the user's store: pdm config pypi.username __token__; pdm config pypi.password
+# Where reading takes a token: PDM_PYPI_USERNAME=__token__ and PDM_PYPI_PASSWORD.
 # To publish: pdm publish --repository {legacy}, with PDM_PUBLISH_USERNAME=__token__ and PDM_PUBLISH_PASSWORD.
 [[tool.pdm.source]]
 name = \"pypi\"
@@ -125,7 +125,7 @@ fn yarn(source: &Source) -> String {
     let plain = if source.is_plain_loopback { format!("unsafeHttpWhitelist:\n  - \"{}\"\n", source.host) } else { String::new() };
     format!(
         "# yarn takes every package from here. A server of its own for a scope would let in from there what is refused here.
-# Where a token is needed: export AFT_TOKEN=…
+# Where a token is needed: export AFT_TOKEN=… and, where reading takes one too, the line npmAlwaysAuth: true
 npmRegistryServer: \"{registry}\"
 npmAuthToken: \"${{AFT_TOKEN:-}}\"
 # How old a version must be is the policy's to say; yarn's own day would hide what you published today.
