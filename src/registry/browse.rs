@@ -61,16 +61,11 @@ impl Registry {
     pub fn visible_release(&self, permit: &Permit<Read>, id: &VersionId) -> Result<Visible<Release>> {
         let what = format!("version {id}");
         let sealed = self.store.read(permit)?.find_release(id)?.ok_or_else(|| Error::not_found(&what))?;
-        let purl = sealed.purl();
-        self.shown(permit, sealed, &what, &purl)
+        self.shown(permit, sealed, &what)
     }
 
-    fn shown<T>(&self, permit: &Permit<Read>, sealed: Sealed<T>, what: &str, purl: &str) -> Result<Visible<T>> {
-        sealed.show(permit).map_err(|refusal| {
-            let is_withheld = matches!(refusal, Refusal::Withheld(_));
-            let error = self.refused(permit, refusal, Code::QuarantinedVersion, what);
-            if is_withheld { error.with("purl", purl) } else { error }
-        })
+    fn shown<T>(&self, permit: &Permit<Read>, sealed: Sealed<T>, what: &str) -> Result<Visible<T>> {
+        sealed.show(permit).map_err(|refusal| self.refused(permit, refusal, Code::QuarantinedVersion, what))
     }
 
     /// The visible version at these coordinates.
@@ -91,7 +86,7 @@ impl Registry {
         };
         let sealed = sealed.ok_or_else(|| Error::not_found(&what))?;
         let purl = sealed.purl();
-        self.shown(permit, sealed, &what, &purl)
+        self.shown(permit, sealed, &what).map_err(|error| naming(error, &purl))
     }
 
     /// The newest visible version of a package by its ecosystem's own order; yanked ones and pre-releases only when there
@@ -165,7 +160,7 @@ impl Registry {
         let version = view.find_version_at(at)?.ok_or_else(|| Error::not_found(&what))?;
         let sealed = view.find_release(&version.id())?.ok_or_else(|| Error::not_found(&what))?;
         let purl = sealed.purl();
-        let release = self.shown(permit, sealed, &what, &purl)?;
+        let release = self.shown(permit, sealed, &what).map_err(|error| naming(error, &purl))?;
         located(&release, path).ok_or_else(|| Error::not_found(&what))
     }
 
@@ -179,7 +174,7 @@ impl Registry {
         let what = path.to_string();
         let sealed = best(found.into_iter()).ok_or_else(|| Error::not_found(&what))?;
         let purl = sealed.purl();
-        let release = self.shown(permit, sealed, &what, &purl)?;
+        let release = self.shown(permit, sealed, &what).map_err(|error| naming(error, &purl))?;
         located(&release, path).ok_or_else(|| Error::not_found(&what))
     }
 
@@ -219,6 +214,11 @@ impl Registry {
     pub async fn open(&self, file: &Visible<File>) -> Result<Content> {
         self.blobs.open(file).await
     }
+}
+
+/// The refusal of something withheld with its package URL, for whoever asked for it by name.
+fn naming(error: Error, purl: &str) -> Error {
+    if error.code() == Code::QuarantinedVersion { error.with("purl", purl) } else { error }
 }
 
 /// The one to answer with: visible before withheld before the rest, newest first within each.
