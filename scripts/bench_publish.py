@@ -13,6 +13,7 @@ import subprocess
 
 from daemon import Daemon, Fault
 from measure import in_parallel
+from packages import crate_body, npm_document
 from wheel import build_wheel, upload_form
 
 CLIENTS = 8
@@ -63,7 +64,19 @@ def pypi(port, token, name):
     return request(port, token, "POST", "/pypi/main/legacy/", body, headers)
 
 
-PROTOCOLS = {"generic": generic, "PyPI": pypi}
+def npm(port, token, name):
+    """The PUT of `npm publish` with a tarball of some hundred bytes."""
+    body, headers = npm_document(name, "1.0.0")
+    return request(port, token, "PUT", f"/npm/main/{name}", body, headers)
+
+
+def cargo(port, token, name):
+    """The PUT of `cargo publish` with a crate of some hundred bytes."""
+    body, headers = crate_body(name, "1.0.0")
+    return request(port, token, "PUT", "/cargo/main/api/v1/crates/new", body, headers)
+
+
+PROTOCOLS = {"generic": generic, "PyPI": pypi, "npm": npm, "Cargo": cargo}
 
 
 def publish(port, token, protocol, label, each):
