@@ -25,3 +25,4 @@ pub mod registry;
 pub mod routes;
 pub mod serve;
 pub mod store;
+pub mod ui;

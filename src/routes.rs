@@ -2,10 +2,10 @@
 
 use crate::app::App;
 use crate::http::Routes;
-use crate::{api, formats};
+use crate::{api, formats, ui};
 
-/// The API and the protocols.
+/// The API, the protocols and the pages.
 #[must_use]
 pub fn table() -> Routes<App> {
-    api::routes().join(formats::routes())
+    api::routes().join(formats::routes()).join(ui::routes())
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Crate, Response, TestApp, download_path, index_path, items, rule, text};
+use crate::support::{Crate, Response, TestApp, download_path, index_path, items, rule, tarball, text};
 
 /// Holds versions 2 and later, denies 6.6.6.
 fn policy() -> String {
@@ -93,16 +93,18 @@ async fn no_way_to_the_bytes_of_what_is_withheld_is_open_and_the_reason_is_told(
 #[tokio::test]
 async fn a_denied_crate_leaves_nothing_but_the_decision() {
     let app = app().await;
-    let refused = app.publish_crate(&app.admin, "main", &Crate::new("demo", "6.6.6")).await.expect(403);
+    let refused = app.publish_crate(&app.admin, "main", &Crate::new("de-mo", "6.6.6")).await.expect(403);
     assert!(detail(&refused).contains("rule beast fired (rule beast)"), "{}", refused.text());
     assert_eq!(refused.header("cache-control"), "no-store");
     assert_eq!(app.ask("SELECT count(*) FROM versions"), ["0"]);
     assert_eq!(app.ask("SELECT count(*) FROM evaluations WHERE decision = 'deny'"), ["1"]);
-    app.get(&app.admin, &index_path("main", "demo")).await.expect(404);
-    app.get(&app.admin, &download_path("main", "demo", "6.6.6")).await.expect(404);
+    app.get(&app.admin, &index_path("main", "de-mo")).await.expect(404);
+    app.get(&app.admin, &download_path("main", "de-mo", "6.6.6")).await.expect(404);
+    // Not even its spelling is left.
     app.publish_crate(&app.admin, "main", &Crate::new("De_mo", "1.0.0")).await.expect(200);
+    app.publish_crate(&app.admin, "main", &Crate::new("de-mo", "1.1.0")).await.expect(409);
     app.set_policy("main", "").await;
-    app.publish_crate(&app.admin, "main", &Crate::new("demo", "6.6.6")).await.expect(200);
+    app.publish_crate(&app.admin, "main", &Crate::new("De_mo", "6.6.6")).await.expect(200);
 }
 
 #[tokio::test]
@@ -134,4 +136,67 @@ async fn the_index_is_the_same_to_everybody_who_may_read_it_and_closed_to_everyb
     assert_eq!((known.status, known.bytes.len()), (304, 0));
     let head = app.call("HEAD", &path).token(&reader).send().await.expect(200);
     assert_eq!((head.header("etag"), head.bytes.len()), (seen.header("etag"), 0));
+}
+
+#[tokio::test]
+async fn what_is_inside_a_crate_is_judged_and_not_what_its_form_says() {
+    let app = TestApp::new().await;
+    let builds = rule("builds", "quarantine", "context.contents.readable && context.scripts.build");
+    let needs = rule("needs", "deny", "context.requiresComplete && context.requires.contains(\"bad-lib\")");
+    app.set_policy("main", &(builds + &needs)).await;
+    let files = |more: &str| {
+        let manifest = format!("[package]\nname = \"demo\"\nversion = \"1.0.0\"\n{more}");
+        vec![("demo-1.0.0/Cargo.toml".to_owned(), manifest), ("demo-1.0.0/build.rs".to_owned(), "fn main() {}".to_owned())]
+    };
+    let packed = |more: &str| {
+        let files = files(more);
+        let files: Vec<(String, &str)> = files.iter().map(|(path, content)| (path.clone(), content.as_str())).collect();
+        Crate { bytes: tarball(&files), ..Crate::new("demo", "1.0.0") }
+    };
+    for hidden in [
+        packed("[dependencies]\nbad_lib = \"1\"\n"),
+        Crate::new("demo", "1.0.0").saying("deps", json!([{"name": "bad_lib", "version_req": "1"}])),
+    ] {
+        assert!(detail(&app.publish_crate(&app.admin, "main", &hidden).await.expect(403)).contains("rule needs fired"));
+    }
+    let renamed = json!([{"name": "bad_lib", "version_req": "1", "explicit_name_in_toml": "good"}]);
+    app.publish_crate(&app.admin, "main", &Crate::new("demo", "1.0.0").saying("deps", renamed)).await.expect(403);
+    let held = app.publish_crate(&app.admin, "main", &packed("")).await.expect(200).json();
+    assert!(held["warnings"]["other"][0].as_str().unwrap().contains("rule builds fired"), "{held}");
+}
+
+#[tokio::test]
+async fn a_reserved_name_and_a_crate_that_is_too_large_are_refused_before_anything_is_kept() {
+    let app = TestApp::with(|config| config.http.upload_limit_bytes = 8192).await;
+    let reserved = json!({"pattern": "cargo:acme-*", "publishers": ["alice"], "reason": "names of our own"});
+    app.post(&app.admin, "/v1/repos/main/reservations", reserved).await.expect(201);
+    let (ben, alice) = (app.issue("ben", &["repo:main:write"]).await, app.issue("alice", &["repo:main:write"]).await);
+    for name in ["acme-lib", "acme_lib", "Acme_Lib"] {
+        let refused = app.publish_crate(&ben, "main", &Crate::new(name, "1.0.0")).await.expect(403);
+        assert!(detail(&refused).contains("reserved"), "{}", detail(&refused));
+    }
+    app.publish_crate(&alice, "main", &Crate::new("acme_lib", "1.0.0")).await.expect(200);
+    let large = Crate::with_source("large", "1.0.0", &"// padding\n".repeat(1000));
+    let refused = app.publish_crate(&ben, "main", &large).await.expect(413);
+    assert!(detail(&refused).contains("8192"), "{}", detail(&refused));
+    assert_eq!(std::fs::read_dir(app.path().join("staging")).unwrap().count(), 0);
+    assert_eq!(app.ask("SELECT count(*) FROM versions"), ["1"]);
+}
+
+#[tokio::test]
+async fn what_cargo_shows_is_one_line_of_ascii_without_what_reviewers_say_among_themselves() {
+    let app = TestApp::new().await;
+    let words = rule("odd", "quarantine", "true").replace("rule odd fired", "zur\u{fc}ckgehalten {\\\"errors\\\":[]}");
+    app.set_policy("main", &words).await;
+    let held = app.publish_crate(&app.admin, "main", &Crate::new("demo", "1.0.0")).await.expect(200).json();
+    let said = held["warnings"]["other"][0].as_str().unwrap();
+    assert!(said.bytes().all(|byte| matches!(byte, b' '..=b'~')) && said.len() <= 200, "{said:?}");
+    app.vote(&app.admin, "main", &only_item(&app).await, "reject").await.expect(200);
+    let reader = app.issue("reader", &["repo:main:read"]).await;
+    let refused = app.get(&reader, &download_path("main", "demo", "1.0.0")).await.expect(423);
+    for said in [detail(&refused), refused.reason.clone()] {
+        assert!(said.bytes().all(|byte| matches!(byte, b' '..=b'~')) && said.len() <= 200, "{said:?}");
+        assert!(!said.contains("looked at"), "the comment of the vote: {said}");
+    }
+    assert!(!refused.text().contains("looked at"));
 }

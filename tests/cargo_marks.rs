@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Crate, HOLD_ALL, Response, TestApp, download_path, text};
+use crate::support::{Crate, HOLD_ALL, Package, Response, TestApp, download_path, rule, text};
 
 const DEMO: &str = "/cargo/main/api/v1/crates/demo";
 
@@ -96,4 +96,37 @@ async fn owners_of_what_a_reader_may_not_know_of_are_not_told() {
     let reader = app.issue("reader", &["repo:main:read"]).await;
     assert_eq!(ask(&app, &reader, "GET", "/owners", Value::Null).await.expect(200).json(), json!({"users": []}));
     ask(&app, "", "GET", "/owners", Value::Null).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_search_gives_each_crate_once_and_nothing_that_is_withheld() {
+    let app = TestApp::new().await;
+    app.set_policy("main", &rule("hold", "quarantine", "context.package.version like \"2*\" || context.package.name == \"tool-held\""))
+        .await;
+    for (name, version) in
+        [("tool-one", "1.0.0"), ("tool-one", "1.2.0"), ("tool-one", "2.0.0"), ("tool_two", "0.1.0"), ("tool-held", "1.0.0")]
+    {
+        let what = Crate::new(name, version).saying("description", json!(format!("What {name} {version} does")));
+        app.publish_crate(&app.admin, "main", &what).await.expect(200);
+    }
+    let pypi = Package { package_type: "pypi".to_owned(), name: "tool-three".to_owned(), ..Package::generic("tool", "1.0") };
+    app.published("main", &pypi).await;
+    app.run_jobs().await;
+    let reader = app.issue("reader", &["repo:main:read"]).await;
+    let find = async |query: &str| app.get(&reader, &format!("/cargo/main/api/v1/crates?{query}")).await;
+    let found = find("q=tool&per_page=10&sort=new").await.expect(200).json();
+    let hit =
+        |name: &str, version: &str| json!({"name": name, "max_version": version, "description": format!("What {name} {version} does")});
+    let mut crates = found["crates"].as_array().unwrap().clone();
+    crates.sort_by_key(Value::to_string);
+    assert_eq!((crates, &found["meta"]), (vec![hit("tool-one", "1.2.0"), hit("tool_two", "0.1.0")], &json!({"total": 2})));
+    let first = find("q=tool&per_page=1").await.expect(200).json();
+    let second = find("q=tool&per_page=1&page=2").await.expect(200).json();
+    assert_eq!((first["crates"].as_array().unwrap().len(), &first["meta"]["total"]), (1, &json!(2)));
+    assert_ne!(first["crates"], second["crates"]);
+    assert_eq!(find("q=tool&page=99999999999").await.expect(200).json()["crates"], json!([]));
+    assert_eq!(find("q=held").await.expect(200).json(), json!({"crates": [], "meta": {"total": 0}}));
+    for bad in ["q=", "", "q=a&per_page=x"] {
+        assert!(!detail(&find(bad).await.expect(400)).is_empty());
+    }
 }

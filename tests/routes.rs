@@ -40,11 +40,15 @@ fn the_role_matrix_is_the_reviewed_one() {
     assert_eq!(found, reviewed, "the order of tests/role_matrix.txt");
 }
 
+/// Routes of other verbs than GET that change nothing: they tell whether what was sent is a token.
+const CHANGE_NOTHING: &[&str] = &["PUT /npm/{repoKey}/-/user/{user}", "POST /npm/{repoKey}/-/v1/login"];
+
 #[test]
 fn a_route_that_changes_something_is_open_to_nobody_without_credentials() {
     let open: Vec<String> = routes::table()
         .iter()
         .filter(|route| !["GET", "HEAD"].contains(&route.method().as_str()) && route.access() == Access::Anyone)
+        .filter(|route| !CHANGE_NOTHING.contains(&name(route).as_str()))
         .map(|route| format!("{route:?}"))
         .collect();
     assert!(open.is_empty(), "{open:?}");

@@ -27,6 +27,9 @@ const KNOWN_TO_HOLD_NOTHING: &[&str] = &[
     "freezeId",
     "scanner",
     "waiverId",
+    "rev",
+    "tag",
+    "user",
 ];
 
 /// Something withheld, with everything that addresses it.
@@ -92,6 +95,14 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
     let file_name = held.file.rsplit('/').next().unwrap();
     // Cargo's index has a crate below the first letters of its name.
     let letters = |from: usize, to: usize| held.name.get(from..to).unwrap_or_default().to_lowercase();
+    // npm's addresses have a scoped name in one segment or in two; with a plain name, what follows it is a version.
+    let (scope, bare) = held.name.split_once('/').unwrap_or((held.name.as_str(), held.version.as_str()));
+    let encoded = held.name.replace('/', "%2f");
+    let names = if pattern.contains("{scope}") {
+        vec![bare.to_owned(), "latest".to_owned()]
+    } else {
+        vec![encoded.clone(), encoded.to_uppercase()]
+    };
     let values = BTreeMap::from([
         ("repoKey", vec!["main".to_owned()]),
         ("versionId", vec![held.version_id.clone()]),
@@ -101,12 +112,22 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
         ("packageType", vec![held.package_type.to_owned()]),
         ("package", vec![held.name.clone()]),
         ("project", vec![held.name.clone(), held.name.replace('-', "_")]),
-        ("name", vec![held.name.clone(), held.name.to_uppercase()]),
+        ("name", names),
+        ("scope", vec![scope.to_owned(), encoded]),
         ("version", vec![held.version.clone()]),
         ("path", vec![held.file.clone()]),
-        ("file", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
-        ("fileName", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
-        ("filename", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
+        (
+            "file",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
+        (
+            "fileName",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
+        (
+            "filename",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
         ("crate", vec![held.name.clone(), held.name.replace('-', "_")]),
         ("first", vec![letters(0, 2), letters(0, 1)]),
         ("second", vec![letters(2, 4)]),
@@ -150,6 +171,14 @@ fn queries(example: &str, held: &Withheld) -> Vec<String> {
     queries.push(format!("?type={of}"));
     queries.push("?limit=200".to_owned());
     queries
+}
+
+/// The page of a hold says to those who may read the repo what is held, though the address does not: the name and the version, no more.
+fn without_the_name(mut answer: Response, address: &str, held: &Withheld) -> Response {
+    if address.starts_with("/q/") {
+        answer.bytes = [&held.name, &held.version].iter().fold(answer.text(), |text, name| text.replace(name.as_str(), "…")).into();
+    }
+    answer
 }
 
 /// Where the canary shows, if it does.
@@ -216,12 +245,13 @@ pub async fn sweep(app: &TestApp, held: &Withheld, token: &str) -> (usize, Vec<S
         for address in addresses(route.pattern(), route.example(), held) {
             for query in &queries {
                 for method in ["GET", "HEAD"] {
-                    for accept in ["*/*", "application/vnd.pypi.simple.v1+json"] {
+                    for accept in ["*/*", "application/vnd.pypi.simple.v1+json, application/vnd.npm.install-v1+json"] {
                         let asked = format!("{address}{query}");
                         let answer = app.call(method, &asked).token(token).header("accept", accept).send().await;
                         count += 1;
                         assert_ne!(answer.status, 500, "{method} {asked}: {}", answer.text());
-                        if let Some(place) = leak(&without_what_was_asked(answer, &asked, held), held) {
+                        let answer = without_the_name(without_what_was_asked(answer, &asked, held), &asked, held);
+                        if let Some(place) = leak(&answer, held) {
                             faults.push(format!("{method} {asked} ({}): {place}", held.package_type));
                         }
                     }

@@ -1,6 +1,8 @@
 //! The sweep over what came in as Python distributions do. Invariant: of a file that is held or rejected the index shows its name and
 //! why, to readers and to anybody; nothing that was in it or in its form, and no digest of any part of it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::{HOLD_ALL, TestApp, UploadForm, blob_path, digest_of, items, text, version_path, wheel};
@@ -30,8 +32,19 @@ fn form(project: &str) -> (UploadForm, (String, Vec<u8>)) {
         .with("comment", CANARY)
         .with("requires_dist", format!("{CANARY}-lib"))
         .with("requires_python", format!(">={PYTHON}"))
-        .with("gpg_signature", format!("-----BEGIN {CANARY} of {project}"));
+        .with("gpg_signature", format!("-----BEGIN {CANARY} of {project}"))
+        .with("attestations", attestations(&file));
     (form, file)
+}
+
+/// An attestation of the file that has the canary wherever it may have something of its own.
+fn attestations(file: &(String, Vec<u8>)) -> String {
+    let sha256 = digest_of(&file.1).trim_start_matches("sha256:").to_owned();
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": file.0, "digest": {"sha256": sha256}}],
+        "predicateType": format!("http://{CANARY}.test/"), "predicate": {CANARY: CANARY}});
+    let material = json!({"certificate": STANDARD.encode(CANARY), "transparency_entries": [{"logId": CANARY}]});
+    let envelope = json!({"statement": STANDARD.encode(statement.to_string()), "signature": STANDARD.encode(CANARY)});
+    json!([{"version": 1, "verification_material": material, "envelope": envelope, "more": CANARY}]).to_string()
 }
 
 /// Uploads to `main`, which must hold it.
@@ -41,7 +54,7 @@ async fn upload(app: &TestApp, project: &str) -> Uploaded {
     assert_eq!(answer["state"], "quarantined", "{answer}");
     let of_version = format!("SELECT digest FROM entries WHERE version_id = '{}'", text(&answer, "versionId"));
     let digests = app.ask(&of_version);
-    assert_eq!(digests.len(), 3, "the wheel, its metadata and its signature");
+    assert_eq!(digests.len(), 4, "the wheel, its metadata, its signature and its provenance");
     assert!(digests.contains(&digest_of(&file.1)));
     let mut secrets: Vec<String> = digests.iter().map(|digest| digest.trim_start_matches("sha256:").to_owned()).collect();
     secrets.push(PYTHON.to_owned());
@@ -105,7 +118,7 @@ async fn the_index_names_what_is_withheld_with_the_reason_and_every_file_of_it_i
             assert_eq!((&file["filename"], &file["hashes"]), (&json!(withheld.file), &json!({})), "{listed}");
             assert!(text(file, "yanked").contains(word), "{listed}");
             assert_eq!(file.as_object().unwrap().len(), 4, "file name, address, no digest, the reason; and no more: {file}");
-            for suffix in ["", ".metadata", ".asc"] {
+            for suffix in ["", ".metadata", ".asc", ".provenance"] {
                 for method in ["GET", "HEAD"] {
                     let path = format!("/pypi/main/files/{}/{}{suffix}", withheld.name, withheld.file);
                     let refused = app.call(method, &path).token(token).send().await.expect(423);
@@ -135,9 +148,18 @@ async fn the_sweep_finds_the_canary_in_the_distribution_once_it_is_released() {
     app.vote(&app.admin, "main", &withheld.quarantine_id, "release").await.expect(200);
     app.run_jobs().await;
     let (_, found) = sweep(&app, withheld, &reader).await;
-    for surface in
-        ["/blobs/", "/manifest", &format!("{} ", withheld.file), ".whl.metadata", ".whl.asc", "/simple/plain-free/", &withheld.version_id]
-    {
+    for surface in [
+        "/blobs/",
+        "/manifest",
+        &format!("{} ", withheld.file),
+        ".whl.metadata",
+        ".whl.asc",
+        ".whl.provenance",
+        "/simple/plain-free/",
+        "/pypi/plain-free/json",
+        "/pypi/plain-free/1.0/json",
+        &withheld.version_id,
+    ] {
         assert!(found.iter().any(|line| line.contains(surface)), "the sweep does not reach {surface}: {} finds", found.len());
     }
     let path = format!("/pypi/main/files/plain-free/{}", uploaded.file.0);

@@ -69,18 +69,9 @@ fn told(sought: &Sought<'_>, claim: &Claim) -> Option<Told> {
 
 /// Joins claims that are connected by ids.
 fn folded(matching: Vec<(&Claim, Told)>) -> BTreeMap<usize, Told> {
-    let mut group_of: Vec<usize> = (0..matching.len()).collect();
-    let mut first_with: BTreeMap<&String, usize> = BTreeMap::new();
-    for (at, (claim, _)) in matching.iter().enumerate() {
-        for id in ids_of(claim) {
-            let other = *first_with.entry(id).or_insert(at);
-            let (one, two) = (root(&group_of, at), root(&group_of, other));
-            group_of[one.max(two)] = one.min(two);
-        }
-    }
+    let group_of = groups(&matching.iter().map(|(claim, _)| *claim).collect::<Vec<_>>());
     let mut groups: BTreeMap<usize, Told> = BTreeMap::new();
-    for (at, (_, told)) in matching.into_iter().enumerate() {
-        let group = root(&group_of, at);
+    for ((_, told), group) in matching.into_iter().zip(group_of) {
         match groups.get_mut(&group) {
             Some(known) => known.join(&told),
             None => {
@@ -89,6 +80,20 @@ fn folded(matching: Vec<(&Claim, Told)>) -> BTreeMap<usize, Told> {
         }
     }
     groups
+}
+
+/// For each claim the least one of those that it is one vulnerability with.
+pub(super) fn groups(claims: &[&Claim]) -> Vec<usize> {
+    let mut group_of: Vec<usize> = (0..claims.len()).collect();
+    let mut first_with: BTreeMap<&String, usize> = BTreeMap::new();
+    for (at, claim) in claims.iter().enumerate() {
+        for id in ids_of(claim) {
+            let other = *first_with.entry(id).or_insert(at);
+            let (one, two) = (root(&group_of, at), root(&group_of, other));
+            group_of[one.max(two)] = one.min(two);
+        }
+    }
+    (0..claims.len()).map(|at| root(&group_of, at)).collect()
 }
 
 /// The least claim of the group that `at` belongs to; parents are always less than their children.

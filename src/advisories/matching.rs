@@ -60,7 +60,7 @@ impl<'a> Sought<'a> {
     }
 
     /// Whether `version` is this one in another spelling.
-    fn equals(&self, version: &str) -> bool {
+    pub(super) fn equals(&self, version: &str) -> bool {
         version == self.text || (self.key.is_some() && self.key == bound_key(self.ecosystem, version))
     }
 
@@ -88,7 +88,7 @@ pub(super) fn has_unreadable_bound(range: &Range, ecosystem: Ecosystem) -> bool 
 
 /// What happens at a bound, in the order in which it does where several things happen at one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
+pub(super) enum Change {
     Ends,
     EndsAfter,
     Begins,
@@ -97,15 +97,16 @@ enum Change {
 }
 
 /// The bounds of a range in the order of versions.
-struct Bounds {
-    changes: Vec<(Vec<u8>, Change)>,
-    limits: Vec<Vec<u8>>,
+pub(super) struct Bounds<'a> {
+    /// Each with its text, which is empty for what lies before every version.
+    pub(super) changes: Vec<(Vec<u8>, Change, &'a str)>,
+    pub(super) limits: Vec<(Vec<u8>, &'a str)>,
     has_unreadable: bool,
 }
 
-impl Bounds {
+impl<'a> Bounds<'a> {
     /// `None` when it cannot be read where the range begins. An end that cannot be read is left out: it ends nothing.
-    fn of(range: &Range, ecosystem: Ecosystem) -> Option<Bounds> {
+    pub(super) fn of(range: &'a Range, ecosystem: Ecosystem) -> Option<Bounds<'a>> {
         let mut bounds = Bounds { changes: Vec::with_capacity(range.0.len()), limits: Vec::new(), has_unreadable: false };
         let mut begins = false;
         let mut limits_are_readable = true;
@@ -113,7 +114,7 @@ impl Bounds {
             let (text, change) = match event {
                 // Before every version, whatever the ecosystem's order is.
                 RangeEvent::Introduced(text) if text == "0" => {
-                    bounds.changes.push((Vec::new(), Change::Begins));
+                    bounds.changes.push((Vec::new(), Change::Begins, ""));
                     begins = true;
                     continue;
                 }
@@ -129,9 +130,9 @@ impl Bounds {
             match (bound_key(ecosystem, text), change) {
                 (Some(key), Some(change)) => {
                     begins |= change == Change::Begins;
-                    bounds.add(key, change);
+                    bounds.add(key, change, text);
                 }
-                (Some(key), None) => bounds.limits.push(key),
+                (Some(key), None) => bounds.limits.push((key, text)),
                 (None, Some(Change::Begins)) => return None,
                 (None, Some(Change::Ends | Change::EndsAfter | Change::EndsAfterBegun)) => bounds.has_unreadable = true,
                 (None, None) => {
@@ -141,7 +142,7 @@ impl Bounds {
             }
         }
         if !begins {
-            bounds.changes.push((Vec::new(), Change::Begins));
+            bounds.changes.push((Vec::new(), Change::Begins, ""));
         }
         if !limits_are_readable {
             bounds.limits.clear();
@@ -152,19 +153,19 @@ impl Bounds {
 
     /// Takes in what happens at a bound. An end at the bound where something begins belongs to that if it stands right behind it in the
     /// record, and else to what began before.
-    fn add(&mut self, key: Vec<u8>, change: Change) {
-        let is_of_last = self.changes.last() == Some(&(key.clone(), Change::Begins));
+    fn add(&mut self, key: Vec<u8>, change: Change, text: &'a str) {
+        let is_of_last = self.changes.last().is_some_and(|(last, change, _)| *last == key && *change == Change::Begins);
         match change {
             // No version lies between.
             Change::Ends if is_of_last => drop(self.changes.pop()),
-            Change::EndsAfter if is_of_last => self.changes.push((key, Change::EndsAfterBegun)),
-            Change::Ends | Change::EndsAfter | Change::EndsAfterBegun | Change::Begins => self.changes.push((key, change)),
+            Change::EndsAfter if is_of_last => self.changes.push((key, Change::EndsAfterBegun, text)),
+            Change::Ends | Change::EndsAfter | Change::EndsAfterBegun | Change::Begins => self.changes.push((key, change, text)),
         }
     }
 
     fn contain(&self, key: &[u8]) -> bool {
         let mut is_affected = false;
-        for (bound, change) in &self.changes {
+        for (bound, change, _) in &self.changes {
             match change {
                 Change::Begins if key >= bound.as_slice() => is_affected = true,
                 Change::Ends if key >= bound.as_slice() => is_affected = false,
@@ -172,7 +173,7 @@ impl Bounds {
                 Change::Begins | Change::Ends | Change::EndsAfter | Change::EndsAfterBegun => {}
             }
         }
-        is_affected && (self.limits.is_empty() || self.limits.iter().any(|limit| key < limit.as_slice()))
+        is_affected && (self.limits.is_empty() || self.limits.iter().any(|(limit, _)| key < limit.as_slice()))
     }
 }
 
@@ -189,7 +190,7 @@ fn bound_key(ecosystem: Ecosystem, text: &str) -> Option<Vec<u8>> {
 }
 
 /// `1.2-rc` as `1.2.0-rc`.
-fn completed(text: &str) -> Option<String> {
+pub(super) fn completed(text: &str) -> Option<String> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(['-', '+']).unwrap_or(text.len());
     let (numbers, rest) = text.split_at(end);

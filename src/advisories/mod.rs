@@ -7,14 +7,19 @@
 //! * a container of records: `source/`, told by its first bytes.
 
 mod claim;
+mod concern;
+mod details;
 mod ecosystem;
 mod findings;
 mod matching;
 mod osv;
+mod range_text;
 mod record;
 mod severity;
 
 pub use claim::{Claim, Entry, Kind, Range, RangeEvent};
+pub use concern::{Concern, concerns};
+pub use details::Details;
 pub use ecosystem::{Ecosystem, package_key};
 pub use findings::{IDS_LIMIT, findings};
 pub use record::{RECORD_LIMIT_BYTES, Record};

@@ -12,12 +12,18 @@ pub(super) fn severity_of(own: &[OsvSeverity], of_record: &[OsvSeverity], words:
 }
 
 fn highest(stated: &[OsvSeverity]) -> Option<Severity> {
-    stated.iter().filter(|severity| severity.severity_type.starts_with("CVSS_")).filter_map(|severity| score(&severity.score)).max()
+    highest_vector(stated).map(|(severity, _)| severity)
+}
+
+/// The vector with the highest score, and that score.
+pub(super) fn highest_vector(stated: &[OsvSeverity]) -> Option<(Severity, &str)> {
+    let vectors = stated.iter().filter(|severity| severity.severity_type.starts_with("CVSS_")).map(|severity| severity.score.trim());
+    vectors.filter_map(|vector| Some((score(vector)?, vector))).max_by_key(|(severity, _)| *severity)
 }
 
 /// The score of a CVSS vector of any version.
 fn score(vector: &str) -> Option<Severity> {
-    let score = vector.trim().parse::<cvss::Cvss>().ok()?.score();
+    let score = vector.parse::<cvss::Cvss>().ok()?.score();
     tenths(score)
 }
 

@@ -80,6 +80,17 @@ impl ServerFlags {
         (!is_served && directory.join("state.db").exists()).then_some(directory)
     }
 
+    /// The address of the server that these flags name, as clients are to reach it; nobody is asked there.
+    ///
+    /// # Errors
+    /// When it is misspelt, or no server runs on the data directory.
+    pub(super) fn address(&self) -> Result<Url, Failure> {
+        match &self.server {
+            Some(server) => read_server(server).map_err(Failure::Usage),
+            None => serving(&self.settings()?.data_dir).map(|(url, _)| url),
+        }
+    }
+
     fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))
@@ -185,7 +196,8 @@ fn read_server(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn is_local(url: &Url) -> bool {
+/// Whether the address is this machine's own.
+pub(super) fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())

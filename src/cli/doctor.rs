@@ -1,6 +1,7 @@
 //! `doctor`: looks for what makes trouble later, and proves the gate. Invariant: each check says what it found and what to do next; what
 //! cannot be looked at is a warning, never well; it changes nothing but the draft of the canary.
 
+mod clients;
 mod gate;
 mod machine;
 mod server;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::failure::Failure;
+use super::places::Places;
 use super::session::Session;
 use super::table::{Cell, Table};
 use super::terminal::Style;
@@ -65,6 +67,7 @@ impl Finding {
 pub(super) async fn run(session: Session, arguments: DoctorArguments) -> Result<ExitCode, Failure> {
     let mut findings = server::look(&session).await?;
     findings.extend(machine::look(&session.flags));
+    findings.extend(clients::look(session.flags.address()?, &Places::of_process()));
     findings.extend(gate::prove(&session, &arguments.repo).await?);
     show(&session, &findings)?;
     let is_broken = findings.iter().any(|finding| finding.grade == Grade::Bad);

@@ -10,6 +10,7 @@
 
 mod advisories;
 mod client;
+mod client_config;
 mod connection;
 mod directory;
 mod doctor;
@@ -23,7 +24,9 @@ mod jobs;
 mod lines;
 mod outbox;
 mod pages;
+mod places;
 mod policy;
+mod quarantine;
 mod reservations;
 mod search;
 mod serve;
@@ -98,6 +101,13 @@ enum Command {
         #[command(subcommand)]
         command: evaluations::EvaluationsCommand,
     },
+    /// List what is held, show why, release or reject it.
+    Quarantine {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: quarantine::QuarantineCommand,
+    },
     /// Find packages on the running server.
     Search {
         #[command(flatten)]
@@ -147,6 +157,13 @@ enum Command {
         #[command(flatten)]
         arguments: doctor::DoctorArguments,
     },
+    /// Print or write the settings with which a package client takes everything from the server.
+    ClientConfig {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: client_config::ClientConfigArguments,
+    },
     /// Check the database, the audit chain and, with --blobs, every byte; the daemon may be running.
     Verify {
         #[command(flatten)]
@@ -191,6 +208,9 @@ pub fn run() -> ExitCode {
         Some(Command::Outbox { server, command }) => session::run(server.after(&base), async |session| outbox::run(session, command).await),
         Some(Command::Policy { server, command }) => policy::run(server.after(&base), command),
         Some(Command::Evaluations { server, command }) => evaluations::run(server.after(&base), command),
+        Some(Command::Quarantine { server, command }) => {
+            session::run(server.after(&base), async |session| quarantine::run(session, command).await)
+        }
         Some(Command::Search { server, arguments }) => {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
@@ -199,6 +219,7 @@ pub fn run() -> ExitCode {
         Some(Command::Doctor { server, arguments }) => {
             session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
         }
+        Some(Command::ClientConfig { server, arguments }) => client_config::run(&server.after(&base), arguments),
         Some(Command::Reservations { server, command }) => {
             session::run(server.after(&base), async |session| reservations::run(session, command).await)
         }

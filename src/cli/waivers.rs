@@ -177,7 +177,8 @@ fn became(waiver: &Value) -> String {
     let (id, state) = (word(waiver, "/waiverId"), word(waiver, "/state"));
     // The moment itself, since a span of 14 days is less than that as soon as it is told.
     let end = moment(waiver, "/expiresAt").map_or_else(|| "never".to_owned(), |end| end.to_string());
-    format!("waiver {id} of {} for {} is {state}, ends {end}{next}", rule(waiver), covered(waiver))
+    let ends = if state == "active" || state == "pending" { format!(", ends {end}") } else { String::new() };
+    format!("waiver {id} of {} for {} is {state}{ends}{next}", rule(waiver), covered(waiver))
 }
 
 fn shown(session: &Session, waiver: &Value) -> String {

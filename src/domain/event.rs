@@ -1,7 +1,6 @@
 //! Everything that can happen. Invariant: each happening has its audit row, and those that others must hear of have
 //! their outbox event; both follow by exhaustive match, so a new happening does not compile without them.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::access::{Roles, Scope};
@@ -9,46 +8,13 @@ use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
 use super::download::FetchedBy;
 use super::exception::ExceptionEvent;
-use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId, VersionId};
+use super::id::{EvaluationId, EventId, JobId, QuarantineId, TokenId, UploadId};
 use super::lifecycle::State;
 use super::mark::MarkEvent;
-use super::name::{PackageName, PackageType, RepoKey, Subject};
+use super::name::{RepoKey, Subject};
+pub use super::named::{Named, PackageKey};
 use super::quarantine::Ballot;
 use super::webhook::WebhookEvent;
-
-/// A version as an event names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The repo.
-    pub repo: RepoKey,
-    /// The version.
-    pub version_id: VersionId,
-    /// Its package.
-    pub package: PackageName,
-    /// Its package URL, for people.
-    pub purl: String,
-}
-
-/// A package as the index of names has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PackageKey {
-    /// Its type.
-    pub package_type: PackageType,
-    /// The one spelling of its namespace.
-    pub namespace_key: String,
-    /// The one spelling of its name.
-    pub name_key: String,
-}
-
-impl PackageKey {
-    /// The package of a key in which the namespace, if any, stands before the last slash.
-    #[must_use]
-    pub fn split(package_type: PackageType, key: &str) -> PackageKey {
-        let (namespace, name) = key.rsplit_once('/').unwrap_or(("", key));
-        PackageKey { package_type, namespace_key: namespace.to_owned(), name_key: name.to_owned() }
-    }
-}
 
 /// Something that happened and is remembered.
 #[derive(Debug, Clone, PartialEq)]

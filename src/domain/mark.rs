@@ -108,15 +108,6 @@ impl MarkEvent {
             }
         }
     }
-
-    /// The repo and the package that it is about.
-    #[must_use]
-    pub fn package(&self) -> (&RepoKey, &PackageName) {
-        match self {
-            MarkEvent::TagSet { package, version, .. } | MarkEvent::TagRemoved { package, version, .. } => (&version.repo, package),
-            MarkEvent::OwnersChanged { repo, package, .. } => (repo, package),
-        }
-    }
 }
 
 fn on_package(action: &'static str, repo: &RepoKey, package: &PackageName, mut details: Value) -> AuditEntry {

@@ -24,6 +24,7 @@ pub mod lifecycle;
 pub mod lockable;
 pub mod mark;
 pub mod name;
+pub mod named;
 pub mod order;
 pub mod outbox;
 pub mod owner;

@@ -83,6 +83,17 @@ impl Way {
             Way::Deposit(deposited) => (deposited.version_id, Action::Publish, None),
         }
     }
+
+    /// What is said when the content changed while it was judged: of a deposit, only another upload can have changed it.
+    fn overtaken(self, named: &Named, error: Error) -> Error {
+        match self {
+            Way::Deposit(_) if error.code() == Code::Conflict => Error::conflict(format!(
+                "another upload of {} came in between; one of them counts, look at what is there now or publish a new version",
+                named.purl
+            )),
+            Way::Deposit(_) | Way::Publish(..) | Way::Restore(_) => error,
+        }
+    }
 }
 
 impl Registry {
@@ -109,7 +120,7 @@ impl Registry {
     }
 
     /// Makes a draft of a whole version and publishes it. A version that was published before with the same content is
-    /// left as it is. One that is denied leaves nothing but the record of that.
+    /// left as it is. One that is denied leaves nothing but the record of that, and one that could not be judged nothing.
     ///
     /// # Errors
     /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken, also by another upload of other
@@ -140,10 +151,22 @@ impl Registry {
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}
-                done => return done,
+                Err(error) => {
+                    self.withdraw(permit, deposited).await;
+                    return Err(error);
+                }
+                Ok(admitted) => return Ok(admitted),
             }
         }
         Err(too_restless())
+    }
+
+    /// Takes the draft of a deposit that failed away again; should that fail too, the publisher's next attempt fills the same draft.
+    async fn withdraw(&self, permit: &Permit<Write>, deposited: Deposited) {
+        let writing = permit.clone();
+        if let Err(error) = self.store.write(permit, move |tx| tx.withdraw_deposit(&writing, &deposited)).await {
+            tracing::warn!(?error, version = %deposited.version_id, "the draft of a failed publish is left");
+        }
     }
 
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
@@ -176,7 +199,7 @@ impl Registry {
             let (deadline, question) = (self.gate.deadline(), self.question(permit, permit.roles(), action, hint));
             let (store, asked) = (Arc::clone(&self.store), permit.clone());
             let judged = self.gate.judge(deadline, &named, question, move || all_read(with_files(store.author(&asked)?.dossier(&id)?)?));
-            let judged = judged.await;
+            let judged = judged.await.map_err(|error| way.overtaken(&named, error));
             let verdict = self.recorded(permit, &named, action, judged).await?;
             let writing = permit.clone();
             let admission = self

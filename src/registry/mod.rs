@@ -10,6 +10,7 @@
 mod admission;
 mod advisories;
 mod browse;
+mod concerns;
 mod dry_run;
 mod evaluations;
 mod findings;
@@ -17,6 +18,7 @@ mod firings;
 mod freezes;
 mod gate;
 mod health;
+mod holds;
 mod inspection;
 mod kept;
 mod lifecycle;
@@ -41,10 +43,12 @@ use tokio::sync::Semaphore;
 pub use admission::{Admitted, Deposit};
 pub use advisories::{Advisories, ImportReport};
 pub use browse::{Located, VersionSight};
+pub use concerns::{AUDIT_PACKAGES_LIMIT, AUDIT_VERSIONS_LIMIT};
 pub use dry_run::{Change, DryRun, Extent, Progress, Tally, Trial};
 pub use evaluations::{Checking, Drift, EvaluationRequest, WhichRecords};
 pub use gate::{Gate, GateLimits};
 pub use health::Health;
+pub use holds::HoldNotice;
 pub use inspection::{InspectionLimits, Inspector};
 pub use kept::Kept;
 pub use marks::ListedTag;
@@ -58,7 +62,8 @@ pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 pub use waivers::WaiverRequest;
 
 // What the verbs take and give, for rooms that may not name the store.
-pub use crate::store::{AdvisorySnapshot, StoredAdvisory};
+pub use crate::advisories::{Concern, Details, Kind as ConcernKind};
+pub use crate::store::{AdvisorySnapshot, Concerns, StoredAdvisory};
 pub use crate::store::{Approval, ListedWaiver, WaiverFilter, WaiverTarget};
 pub use crate::store::{Attempt, DeliveryRow, NewWebhook, WebhookChange, WebhookRow};
 pub use crate::store::{

@@ -14,7 +14,7 @@ use crate::advisories::{Claim, Ecosystem, Record, package_key};
 use crate::domain::advisory::AdvisoryFindings;
 use crate::domain::digest::Digest;
 use crate::domain::event::{Event, PackageKey};
-use crate::domain::name::{Coordinates, Subject};
+use crate::domain::name::{Coordinates, PackageName, Subject};
 use crate::domain::time::Time;
 use crate::error::{Error, Result};
 
@@ -83,7 +83,7 @@ fn read_snapshot(row: &Row<'_>) -> rusqlite::Result<AdvisorySnapshot> {
     })
 }
 
-fn snapshot(connection: &Connection) -> Result<Option<AdvisorySnapshot>> {
+pub(super) fn snapshot(connection: &Connection) -> Result<Option<AdvisorySnapshot>> {
     let found =
         connection.prepare_cached("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1")?.query_row([], read_snapshot).optional()?;
     Ok(found)
@@ -98,6 +98,16 @@ pub(super) fn digest(connection: &Connection) -> Result<Option<Digest>> {
     Ok(found)
 }
 
+/// What the advisories in force say of a package.
+pub(super) fn claims(connection: &Connection, ecosystem: Ecosystem, package: &PackageName) -> Result<Vec<Claim>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT affected FROM advisory_packages JOIN advisories USING (record_id) WHERE ecosystem = :ecosystem AND name_key = :name_key",
+    )?;
+    let parameters = named_params! {":ecosystem": ecosystem.as_str(), ":name_key": package_key(package)};
+    let found = statement.query_map(parameters, |row| rows::json(row, "affected"))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
 /// What the advisories in force say of a version.
 pub(super) fn findings(connection: &Connection, coordinates: &Coordinates) -> Result<AdvisoryFindings> {
     let snapshot = snapshot(connection)?;
@@ -109,14 +119,7 @@ pub(super) fn findings(connection: &Connection, coordinates: &Coordinates) -> Re
             ..AdvisoryFindings::default()
         });
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT affected FROM advisory_packages JOIN advisories USING (record_id) WHERE ecosystem = :ecosystem AND name_key = :name_key",
-    )?;
-    let key = package_key(coordinates.package());
-    let claims: Vec<Claim> = statement
-        .query_map(named_params! {":ecosystem": ecosystem.as_str(), ":name_key": key}, |row| rows::json(row, "affected"))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut found = crate::advisories::findings(coordinates, &claims);
+    let mut found = crate::advisories::findings(coordinates, &claims(connection, ecosystem, coordinates.package())?);
     found.snapshot = Some(snapshot.digest);
     found.known = snapshot.ecosystems.contains_key(ecosystem.as_str());
     Ok(found)

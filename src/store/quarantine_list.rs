@@ -1,11 +1,13 @@
 //! Lists of holds, of one repo or of many. Invariant: a page is one statement and so one moment: an item that is resolved
 //! meanwhile is neither listed twice nor left out; each version comes out through the reviewers' door.
 
-use rusqlite::{Connection, Params, named_params};
+use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
 use super::rows::{self, Page};
 use super::{Store, quarantine, versions};
 use crate::domain::access::{Permit, Promote};
+use crate::domain::id::QuarantineId;
+use crate::domain::name::RepoKey;
 use crate::domain::quarantine::{QuarantineItem, QuarantineStatus};
 use crate::domain::version::Version;
 use crate::domain::visibility::Held;
@@ -21,6 +23,19 @@ pub struct ListedHold {
 }
 
 impl Store {
+    /// The repo that the hold with this id is in. That is told to nobody who may not read there. Blocks.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn find_repo_of_hold(&self, id: &QuarantineId) -> Result<Option<RepoKey>> {
+        let found = self
+            .connection()?
+            .prepare_cached("SELECT repo_key FROM quarantine_items WHERE quarantine_id = :id")?
+            .query_row(named_params! {":id": id.to_string()}, |row| rows::parse(row, "repo_key"))
+            .optional()?;
+        Ok(found)
+    }
+
     /// One page of the holds in the repos of these permits, newest first. Blocks.
     ///
     /// # Errors

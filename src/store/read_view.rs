@@ -5,13 +5,13 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::pool::Reader;
 use super::rows::{self, Page};
-use super::versions;
+use super::{quarantine, versions};
 use crate::domain::access::{Permit, Read};
 use crate::domain::digest::Digest;
-use crate::domain::id::VersionId;
+use crate::domain::id::{QuarantineId, VersionId};
 use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
 use crate::domain::version::{File, Release, Version};
-use crate::domain::visibility::{Sealed, Visible};
+use crate::domain::visibility::{Hold, Sealed, Visible};
 use crate::error::{Code, Error, Result};
 
 /// The questions of somebody who may read the repo of the permit.
@@ -85,6 +85,18 @@ impl ReadView {
     pub fn versions_of(&self, package: &PackageName) -> Result<Vec<Sealed<Version>>> {
         let found = versions::of_package(&self.connection, self.permit.repo_key(), package)?;
         Ok(found.into_iter().map(versions::Found::<Version>::seal).collect())
+    }
+
+    /// What may be told of the hold with this id, with the version that it is or was of, its door closed.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn find_hold(&self, id: &QuarantineId) -> Result<Option<(Hold, Sealed<Version>)>> {
+        let Some(item) = quarantine::find(&self.connection, self.permit.repo_key(), id)? else { return Ok(None) };
+        let Some(version) = self.find_version(&item.version_id)? else { return Ok(None) };
+        let hold =
+            Hold { quarantine_id: item.id, status: item.status, reasons: item.reasons, since: item.created_at, opens_at: item.opens_at };
+        Ok(Some((hold, version)))
     }
 
     /// Every file of this repo with this digest, doors closed.

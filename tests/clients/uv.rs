@@ -47,6 +47,10 @@ fn uv_installs_pins_ranges_lock_files_and_any_spelling() {
     bench.uv("odd", "ODD__NAME__X==1.0.post1+local.1").well();
     assert_eq!(bench.installed("odd", "odd_name_x"), "1.0.post1+local.1");
 
+    // The times in the index are those of this server.
+    bench.uv_from(&bench.index(), "before", &["--exclude-newer", "2020-01-01", "demo"]).badly();
+    bench.uv_from(&bench.index(), "after", &["--exclude-newer", "2999-01-01", "demo"]).well();
+
     let project = bench.uv_project("project", "app");
     uv(&project, &["lock"]).well();
     let lock = project.read("uv.lock");
@@ -114,12 +118,16 @@ fn uv_publishes_with_attestations_and_says_why_something_is_denied_or_there_alre
         "subject": [{"name": "demo-1.0-py3-none-any.whl", "digest": {"sha256": bench.sha256(&wheel)}}], "predicate": null});
     let attestation = json!({"version": 1, "verification_material": {"certificate": "AAAA", "transparency_entries": []},
         "envelope": {"statement": STANDARD.encode(statement.to_string()), "signature": "AAAA"}});
-    bench.client.write(&format!("{wheel}.publish.attestation"), attestation.to_string());
-    bench.uv_publish(&bench.token, &[&wheel]).well();
+    let signed = format!("{wheel}.publish.attestation");
+    bench.client.write(&signed, attestation.to_string());
+    bench.uv_publish(&bench.token, &[&wheel, &signed]).well();
     let kept = bench.served.daemon().call(&bench.token, "GET", "/pypi/main/files/demo/demo-1.0-py3-none-any.whl.provenance", b"").unwrap();
     assert_eq!((kept.status, kept.json()["attestation_bundles"][0]["attestations"][0].clone()), (200, attestation));
 
     bench.uv_publish(&bench.token, &[&wheel]).well();
+    let known =
+        ["publish", "--no-config", "--publish-url", &bench.upload_url(), "--check-url", &bench.index(), "--token", &bench.token, &wheel];
+    bench.client.run("uv", &known).well().says(&["skipping"]);
     let other = bench.wheel_that("demo", "1.0", "Keywords: other\n");
     let said = bench.uv_publish(&bench.token, &[&other]).badly().says(&["File already exists"]);
     bench.served.snapshot("uv", "publish-other-bytes", &said);

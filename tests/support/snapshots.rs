@@ -24,7 +24,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"(?m)^.*Resolve for environment.*\n?", ""),
         (r"(?m)^.*[━█▏▎▍▌▋▊▉░▒▓╸╺].*\n?", ""),
         (r"[⠀-⣿]+ ?", ""),
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+        (r"[0-9a-f]{8}(-|%2D)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
         // The log files that clients keep, and moments.
         (r"-[a-z0-9_]{8}\.log\b", "-ID.log"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d[:_]\d\d([:_]\d\d)?([._,]\d+)?( ?Z)?", "MOMENT"),
@@ -32,6 +32,13 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b\d+:\d\d:\d\d(\.\d+)?\b", "TIME"),
         (r"\b(\d+m ?)?\d+(\.\d+)? ?(ms|µs|ns|s|secs?|seconds?|milliseconds?)\b", "TIME"),
         (r"/tmp/[A-Za-z0-9._-]*[A-Za-z0-9]", "TEMPORARY"),
+        // What a client says of a package that it has just packed, and of a moment in the words of a country.
+        (r"\b[0-9a-f]{40}\b", "SHASUM"),
+        (r"\bsha512-\S+", "INTEGRITY"),
+        (r"Published at \S+ TIME\s+[AP]M", "Published at MOMENT"),
+        (r"(Completed|Done|Failed with errors) in TIME( TIME)?", "$1"),
+        (r"(?i)(package size|packed size): \d+ ?k?B", "$1: SIZE"),
+        (r"(?m)^Resolved, downloaded and extracted \[\d+\]\n", ""),
         // The interpreter is the machine's.
         (r"\bCPython \d+\.\d+\.\d+", "CPython"),
         (r"(?m)[ \t]+$", ""),

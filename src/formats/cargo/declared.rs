@@ -101,7 +101,11 @@ pub(super) fn checked(text: &[u8]) -> Result<Coordinates> {
 }
 
 impl Declared {
-    fn check(&self) -> Result<()> {
+    /// Checks everything that stands in an index line.
+    ///
+    /// # Errors
+    /// `bad_request` naming the member and the rule.
+    pub(super) fn check(&self) -> Result<()> {
         self.deps.iter().try_for_each(|dependency| {
             dependency.check().map_err(|error| Error::bad_request(format!("the dependency {:?}: {}", dependency.name, error.message())))
         })?;

@@ -9,9 +9,12 @@ use super::line::{self, Item};
 use super::name;
 use crate::app::App;
 use crate::domain::access::{Permit, Read};
-use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
-use crate::http::{Cache, EntityTag, Reply, Request};
+use crate::http::{Reply, Request};
+use crate::pages::{self, Page, PageKey};
+
+/// The media type of an index file.
+const FILE: &str = "text/plain; charset=utf-8";
 
 /// `config.json`: where everything else is.
 #[derive(Serialize)]
@@ -28,7 +31,7 @@ pub(super) async fn settings(_app: Arc<App>, permit: Permit<Read>, request: Requ
     let api = format!("{}/cargo/{}", request.base_url()?, permit.repo_key());
     let settings = Settings { dl: format!("{api}/api/v1/crates"), api, auth_required: !permit.repo().settings.anonymous_read };
     let bytes = serde_json::to_vec(&settings).map_err(|cause| Error::internal("writing the settings of an index", cause))?;
-    answer(&request, "application/json", bytes)
+    pages::reply(&request, &Page::new("application/json", bytes)?)
 }
 
 /// GET of the index file of a crate.
@@ -39,11 +42,11 @@ pub(super) async fn file(app: Arc<App>, permit: Permit<Read>, request: Request) 
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) || !request.path().ends_with(&place) {
         return Err(Error::not_found(format!("an index file {}", request.path())));
     }
-    let bytes = app.run(move |app| line::file(&name, app.registry.listed_releases(&permit, &package, Item::of)?)).await?;
-    answer(&request, "text/plain; charset=utf-8", bytes)
-}
-
-fn answer(request: &Request, media_type: &'static str, bytes: Vec<u8>) -> Result<Reply> {
-    let tag = EntityTag::new(&Digest::of(&bytes).hex())?;
-    Reply::conditional(request, &tag, Cache::Revalidate, || Ok(Reply::bytes(media_type, bytes)))
+    let (key, wanted) = (PageKey::package(&package, FILE), package.clone());
+    let render = move |app: &App, permit: &Permit<Read>| {
+        let items = app.registry.listed_releases(permit, &wanted, Item::of)?;
+        line::file(&name, items).map(|bytes| Page::new(FILE, bytes)).transpose()
+    };
+    let found = app.page(&permit, key, render).await?;
+    pages::reply(&request, &*found.ok_or_else(|| Error::not_found(format!("the crate {package}")))?)
 }

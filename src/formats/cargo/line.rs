@@ -11,7 +11,6 @@ use crate::domain::lockable::Lockable;
 use crate::domain::name::Coordinates;
 use crate::domain::time::Time;
 use crate::domain::visibility::Listed;
-use crate::error::{Error, Result};
 
 /// The version of the index's form in which `features2` came.
 const WITH_FEATURES2: u32 = 2;
@@ -42,14 +41,11 @@ impl Item {
     }
 }
 
-/// The file of the index: a line for each version, oldest version first.
-///
-/// # Errors
-/// `not_found` when nothing is listed of a crate spelled so.
-pub(super) fn file(name: &str, mut items: Vec<Item>) -> Result<Vec<u8>> {
+/// The file of the index: a line for each version, oldest version first; `None` when nothing is listed of a crate spelled so.
+pub(super) fn file(name: &str, mut items: Vec<Item>) -> Option<Vec<u8>> {
     items.retain(|item| item.at.package().name().eq_ignore_ascii_case(name));
     if items.is_empty() {
-        return Err(Error::not_found(format!("the crate {name}")));
+        return None;
     }
     items.sort_by(|one, other| one.at.compare_version(&other.at));
     let mut bytes = Vec::new();
@@ -57,7 +53,7 @@ pub(super) fn file(name: &str, mut items: Vec<Item>) -> Result<Vec<u8>> {
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
     }
-    Ok(bytes)
+    Some(bytes)
 }
 
 #[derive(Serialize)]
@@ -109,6 +105,8 @@ fn dependency(said: &Dependency) -> IndexDependency<'_> {
 
 fn render(at: &Coordinates, lockable: &Lockable, is_yanked: bool) -> Option<String> {
     let declared: Declared = serde_json::from_str(&lockable.manifest).ok()?;
+    // A version may also have come by the API, which takes any manifest.
+    declared.check().ok()?;
     let name = at.package().name();
     let wanted = file_name(name, at.version());
     let (_, digest) = lockable.files.iter().find(|(path, _)| path.as_str() == wanted)?;
@@ -199,7 +197,7 @@ mod tests {
         let versions: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["vers"].clone()).collect();
         assert_eq!(versions, ["2.0.0-rc.1", "2.0.0", "10.0.0"]);
         assert!(lines.ends_with("}\n"));
-        assert!(file("demo-x", items).is_err() && file("demo_x", Vec::new()).is_err());
+        assert!(file("demo-x", items).is_none() && file("demo_x", Vec::new()).is_none());
         let unusable = Item { line: None, ..item("1.0.0") };
         assert_eq!(file("demo_x", vec![unusable]).unwrap(), b"");
     }
@@ -208,7 +206,9 @@ mod tests {
     fn what_has_no_crate_or_no_manifest_of_cargo_has_no_line() {
         let missing = Lockable { files: Vec::new(), ..lockable("demo", "1.0.0", &json!({})) };
         assert_eq!(render(&at("demo", "1.0.0"), &missing, false), None);
-        assert_eq!(render(&at("demo", "1.0.0"), &lockable("demo", "1.0.0", &json!({"deps": 7})), false), None);
+        for manifest in [json!({"deps": 7}), json!({"deps": [{"name": "a", "version_req": "one"}]}), json!({"rust_version": "new"})] {
+            assert_eq!(render(&at("demo", "1.0.0"), &lockable("demo", "1.0.0", &manifest), false), None, "{manifest}");
+        }
     }
 
     fn dependency_json() -> impl Strategy<Value = Value> {

@@ -14,6 +14,7 @@ mod line;
 mod login;
 mod marks;
 mod name;
+mod search;
 mod upload;
 
 use crate::app::App;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes<App> {
         .get("/cargo/{repoKey}/index/{first}/{second}/{name}", "/cargo/main/index/de/mo/demo", index::file)
         .put("/cargo/{repoKey}/api/v1/crates/new", "/cargo/main/api/v1/crates/new", upload::publish)
         .get("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/download", "/cargo/main/api/v1/crates/demo/1.0.0/download", files::download)
+        .get("/cargo/{repoKey}/api/v1/crates", "/cargo/main/api/v1/crates?q=demo&per_page=10", search::search)
         .delete("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/yank", "/cargo/main/api/v1/crates/demo/1.0.0/yank", marks::yank)
         .put("/cargo/{repoKey}/api/v1/crates/{crate}/{version}/unyank", "/cargo/main/api/v1/crates/demo/1.0.0/unyank", marks::unyank)
         .get("/cargo/{repoKey}/api/v1/crates/{crate}/owners", "/cargo/main/api/v1/crates/demo/owners", marks::owners)

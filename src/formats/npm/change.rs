@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::document::Document;
 use super::members::Members;
@@ -13,7 +14,7 @@ use super::read;
 use crate::app::App;
 use crate::domain::access::{Permit, Write};
 use crate::domain::id::VersionId;
-use crate::domain::name::PackageName;
+use crate::domain::name::{PackageName, Subject};
 use crate::domain::version::Version;
 use crate::domain::visibility::Visible;
 use crate::error::{Code, Error, Result};
@@ -35,27 +36,66 @@ pub(super) async fn put_revision(app: Arc<App>, permit: Permit<Write>, mut reque
     apply(app, permit, package, document.to_vec()).await
 }
 
+/// What a document that came back says.
+struct Said {
+    /// Versions whose mark it changes, with the new words.
+    marks: Vec<(VersionId, Option<String>)>,
+    /// Who shall publish the package, where it says nothing of versions (`npm owner`).
+    owners: Option<Vec<Subject>>,
+}
+
 /// Deprecates the versions whose manifests say so, and takes the mark from those that say it no longer. Others are left as they are:
 /// the document may be older than what was published since.
 pub(super) async fn apply(app: Arc<App>, permit: Permit<Write>, package: PackageName, document: Vec<u8>) -> Result<Reply> {
     let (reading, wanted) = (permit.reading(), package.clone());
-    let changes = app
+    let said = app
         .run(move |app| {
             let document = Document::parse(&document)?;
-            let versions = app.registry.visible_versions(&reading, &wanted)?;
             if app.registry.listed_versions(&reading, &wanted)?.is_empty() {
                 return Err(Error::not_found(format!("the package {}", name::written(&wanted))));
             }
-            Ok(changes(&document, &versions))
+            let marks = changes(&document, &app.registry.visible_versions(&reading, &wanted)?);
+            let owners = document.maintainers.filter(|_| document.versions.is_none()).map(people).transpose()?;
+            Ok(Said { marks, owners })
         })
         .await?;
-    for (id, reason) in changes {
+    for (id, reason) in said.marks {
         match reason {
             Some(reason) => app.registry.yank(&permit, id, &reason).await?,
             None => app.registry.unyank(&permit, id).await?,
         };
     }
+    if let Some(owners) = said.owners {
+        set_owners(&app, &permit, &package, &owners).await?;
+    }
     done(&package)
+}
+
+/// The names in a list of maintainers.
+fn people(maintainers: &RawValue) -> Result<Vec<Subject>> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: Subject,
+    }
+    let people: Vec<Named> = serde_json::from_str(maintainers.get()).map_err(|cause| {
+        Error::bad_request(format!("the maintainers of the document are no list of people by their names: {cause}")).because(cause)
+    })?;
+    Ok(people.into_iter().map(|person| person.name).collect())
+}
+
+async fn set_owners(app: &Arc<App>, permit: &Permit<Write>, package: &PackageName, wanted: &[Subject]) -> Result<()> {
+    let (reading, asked) = (permit.reading(), package.clone());
+    let current = app.run(move |app| app.registry.owners(&reading, &asked)).await?;
+    let beyond =
+        |these: &[Subject], those: &[Subject]| -> Vec<Subject> { these.iter().filter(|one| !those.contains(one)).cloned().collect() };
+    let (added, removed) = (beyond(wanted, &current), beyond(&current, wanted));
+    if !added.is_empty() {
+        app.registry.add_owners(permit, package, added).await?;
+    }
+    if !removed.is_empty() {
+        app.registry.remove_owners(permit, package, removed).await?;
+    }
+    Ok(())
 }
 
 /// The versions whose mark differs from what the document says, with the new words.

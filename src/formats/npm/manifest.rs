@@ -47,6 +47,16 @@ pub(super) enum Form {
     Abbreviated,
 }
 
+impl Form {
+    /// The media type that is sent, and that asks for it.
+    pub(super) const fn media_type(self) -> &'static str {
+        match self {
+            Form::Full => "application/json",
+            Form::Abbreviated => "application/vnd.npm.install-v1+json",
+        }
+    }
+}
+
 /// For whom and where a version is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame<'a> {

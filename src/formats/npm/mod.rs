@@ -7,9 +7,11 @@
 //! * a check of what is published: in `publish`, before bytes are given to the repo;
 //! * something that clients say of a package afterwards: in `change`.
 
+mod audit;
 mod base64;
 mod change;
 mod document;
+mod find;
 mod intake;
 mod manifest;
 mod marks;
@@ -70,12 +72,15 @@ fn marks() -> Routes<App> {
         .delete("/npm/{repoKey}/-/package/{scope}/{name}/dist-tags/{tag}", "/npm/main/-/package/@scope/demo/dist-tags/beta", marks::remove)
 }
 
-/// Who is asking.
+/// Who is asking, and what there is.
 fn account() -> Routes<App> {
     Routes::new()
         .get("/npm/{repoKey}/-/ping", "/npm/main/-/ping", session::ping)
+        .get("/npm/{repoKey}/-/v1/search", "/npm/main/-/v1/search?text=demo&size=20&from=0", find::search)
+        .post("/npm/{repoKey}/-/npm/v1/security/advisories/bulk", "/npm/main/-/npm/v1/security/advisories/bulk", audit::bulk)
         .get("/npm/{repoKey}/-/whoami", "/npm/main/-/whoami", session::whoami)
         .get("/npm/{repoKey}/-/npm/v1/user", "/npm/main/-/npm/v1/user", session::user)
+        .get("/npm/{repoKey}/-/user/{user}", "/npm/main/-/user/org.couchdb.user:ann", session::person)
         .put("/npm/{repoKey}/-/user/{user}", "/npm/main/-/user/org.couchdb.user:ann", session::login)
         .post("/npm/{repoKey}/-/v1/login", "/npm/main/-/v1/login", session::login_in_browser)
 }

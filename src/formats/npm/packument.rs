@@ -1,7 +1,7 @@
 //! The document of a package as readers get it. Invariant: what is withheld stands under `policyRestrictions` by its name, with one sentence
 //! why, and nowhere else; both forms have the same versions, tags and times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::name;
 use super::tags::{self, Candidate};
 use crate::domain::digest::Digest;
 use crate::domain::id::VersionId;
-use crate::domain::name::Coordinates;
+use crate::domain::name::{Coordinates, Subject};
 use crate::domain::time::Time;
 use crate::domain::version::{Release, Version};
 use crate::domain::visibility::{Listed, Marked, Visible};
@@ -86,12 +86,13 @@ impl Entry {
 pub(super) struct Packument {
     entries: Vec<Entry>,
     tags: BTreeMap<String, String>,
+    owners: Vec<Subject>,
     revision: String,
 }
 
 impl Packument {
     /// The package of these versions; `None` when there is nothing to tell of.
-    pub(super) fn of(mut entries: Vec<Entry>, tags: &BTreeMap<String, String>) -> Option<Packument> {
+    pub(super) fn of(mut entries: Vec<Entry>, tags: &BTreeMap<String, String>, owners: Vec<Subject>) -> Option<Packument> {
         if entries.is_empty() {
             return None;
         }
@@ -103,7 +104,7 @@ impl Packument {
             Entry::Withheld(_) => None,
         });
         let revision = revision(visible, tags);
-        Some(Packument { entries, tags: pointed, revision })
+        Some(Packument { entries, tags: pointed, owners, revision })
     }
 
     /// The id of the version that the tag `latest` names.
@@ -132,7 +133,7 @@ impl Packument {
         let what = format!("{} {}", name::written(newest.coordinates.package()), newest.coordinates.version());
         let line = Withholding::new(&what, &newest.standing, tags::newest(&candidates, |_| true).as_deref())
             .on(frame.base_url)
-            .line(frame.audience);
+            .line_of_npm(frame.audience);
         let message = match withheld.len() - 1 {
             0 => line,
             more => format!("{line} (and {more} more)"),
@@ -161,18 +162,14 @@ impl Packument {
         })
     }
 
-    /// Whoever published something of it.
-    fn publishers(&self) -> Vec<Person<'_>> {
-        let mut names: Vec<&str> = self
-            .entries
-            .iter()
-            .filter_map(|entry| match entry {
-                Entry::Shown { publisher, .. } => Some(publisher.as_str()),
-                Entry::Withheld(_) => None,
-            })
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+    /// Who may publish it; where everybody may who may write, who has.
+    fn maintainers(&self) -> Vec<Person<'_>> {
+        let publishers = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Shown { publisher, .. } => Some(publisher.as_str()),
+            Entry::Withheld(_) => None,
+        });
+        let names: BTreeSet<&str> =
+            if self.owners.is_empty() { publishers.collect() } else { self.owners.iter().map(Subject::as_str).collect() };
         names.into_iter().map(|name| Person { name }).collect()
     }
 }
@@ -230,7 +227,7 @@ impl Serialize for Rendered<'_> {
         }
         if is_full {
             if frame.audience == Audience::Authenticated {
-                map.serialize_entry("maintainers", &packument.publishers())?;
+                map.serialize_entry("maintainers", &packument.maintainers())?;
             }
             let members = latest.and_then(|release| Members::parse(manifest::manifest_text(release)).ok()).unwrap_or_default();
             for (name, value) in members.iter().filter(|(name, _)| OF_PACKAGE.contains(name)) {

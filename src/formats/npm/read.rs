@@ -1,5 +1,5 @@
-//! What readers ask for: packages, versions, tarballs. Invariant: everything is made from what the readers' door lets out at this moment, and
-//! its tag is the digest of exactly what this reader is told.
+//! What readers ask for: packages, versions, tarballs. Invariant: a document is rendered from what the readers' door lets out and kept no longer
+//! than that stands (`pages`); its tag is the digest of exactly what this reader is told.
 
 use std::sync::Arc;
 
@@ -9,18 +9,14 @@ use super::packument::{Entry, Packument};
 use super::tags::{self, Candidate};
 use crate::app::App;
 use crate::domain::access::{Permit, Read};
-use crate::domain::digest::Digest;
 use crate::domain::name::{Coordinates, PackageName};
 use crate::domain::version::Release;
 use crate::domain::visibility::Visible;
 use crate::error::{Error, Result};
 use crate::formats::{Audience, explained};
-use crate::http::{Cache, EntityTag, HeaderValue, Reply, Request, header};
+use crate::http::{Reply, Request, header};
+use crate::pages::{self, Page, PageKey};
 use crate::serve;
-
-const JSON: &str = "application/json";
-/// The abbreviated form, as installers ask for it.
-const INSTALL: &str = "application/vnd.npm.install-v1+json";
 
 /// GET of a package whose name is one segment, plain or with `%2f`.
 pub(super) async fn package(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
@@ -76,21 +72,25 @@ fn visible(app: &App, permit: &Permit<Read>, at: &Coordinates) -> Result<Visible
 async fn packument(app: Arc<App>, permit: Permit<Read>, request: Request, package: PackageName) -> Result<Reply> {
     let form = wanted_form(&request);
     let base_url = request.base_url()?;
-    let bytes = app.run(move |app| render(app, &permit, &package, (&base_url, form))).await?;
-    answer(&request, form, bytes)
+    let key = PageKey::package(&package, form.media_type()).under(base_url.clone());
+    let wanted = package.clone();
+    let found = app.page(&permit, key, move |app, permit| render(app, permit, &wanted, (&base_url, form))).await?;
+    pages::reply(&request, &*found.ok_or_else(|| absent(&package))?)
 }
 
-/// The document of a package. Blocks.
-fn render(app: &App, permit: &Permit<Read>, package: &PackageName, (base_url, form): (&str, Form)) -> Result<Vec<u8>> {
+/// The document of a package; `None` when there is nothing to tell of. Blocks.
+fn render(app: &App, permit: &Permit<Read>, package: &PackageName, (base_url, form): (&str, Form)) -> Result<Option<Page>> {
     let frame = Frame { base_url, repo: permit.repo_key(), form, audience: Audience::of(permit.caller()) };
     let entries = app.registry.listed_releases(permit, package, |listed| Entry::of(listed, frame).transpose())?;
     let entries = entries.into_iter().flatten().collect::<Result<Vec<Entry>>>()?;
     let tags = app.registry.tags(permit, package)?;
-    let packument = Packument::of(entries, &tags).ok_or_else(|| absent(package))?;
+    let is_known = frame.audience == Audience::Authenticated;
+    let owners = if is_known { app.registry.owners(permit, package)? } else { Vec::new() };
+    let Some(packument) = Packument::of(entries, &tags, owners) else { return Ok(None) };
     let latest = packument.latest().filter(|_| form == Form::Full);
     // It may have been withheld since the versions were listed; then the next reader finds it so.
     let latest = latest.and_then(|id| app.registry.visible_release(permit, &id).ok());
-    packument.render(latest.as_ref(), frame)
+    Page::new(form.media_type(), packument.render(latest.as_ref(), frame)?).map(Some)
 }
 
 fn absent(package: &PackageName) -> Error {
@@ -100,7 +100,7 @@ fn absent(package: &PackageName) -> Error {
 /// A version by its number, or by a tag as the package's document has it.
 async fn version_document(app: Arc<App>, permit: Permit<Read>, request: Request, package: PackageName, wanted: String) -> Result<Reply> {
     let base_url = request.base_url()?;
-    let bytes = app
+    let page = app
         .run(move |app| {
             let at = match Coordinates::new(package.clone(), &wanted) {
                 Ok(at) => at,
@@ -109,10 +109,10 @@ async fn version_document(app: Arc<App>, permit: Permit<Read>, request: Request,
             let release = visible(app, &permit, &at)?;
             let frame = Frame { base_url: &base_url, repo: permit.repo_key(), form: Form::Full, audience: Audience::of(permit.caller()) };
             let shown = manifest::shown(&release, frame)?.ok_or_else(|| Error::not_found(format!("the tarball of {at}")))?;
-            Ok(shown.get().as_bytes().to_vec())
+            Page::new(Form::Full.media_type(), shown.get().to_owned())
         })
         .await?;
-    answer(&request, Form::Full, bytes)
+    pages::reply(&request, &page)
 }
 
 fn tagged(app: &App, permit: &Permit<Read>, package: &PackageName, tag: &str) -> Result<Coordinates> {
@@ -137,16 +137,5 @@ pub(super) fn pointed_tags(app: &App, permit: &Permit<Read>, package: &PackageNa
 fn wanted_form(request: &Request) -> Form {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = accepted.flat_map(|text| text.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim());
-    if ranges.any(|range| range.eq_ignore_ascii_case(INSTALL)) { Form::Abbreviated } else { Form::Full }
-}
-
-/// What is told depends on the form asked for and, for reasons, on whether there are credentials.
-fn answer(request: &Request, form: Form, bytes: Vec<u8>) -> Result<Reply> {
-    let (kind, media_type) = match form {
-        Form::Full => ("full", JSON),
-        Form::Abbreviated => ("install", INSTALL),
-    };
-    let tag = EntityTag::new(&format!("{kind}-{}", Digest::of(&bytes).hex()))?;
-    let reply = Reply::conditional(request, &tag, Cache::Revalidate, || Ok(Reply::bytes(media_type, bytes)))?;
-    Ok(reply.with_header(header::VARY, HeaderValue::from_static("Accept, Authorization")))
+    if ranges.any(|range| range.eq_ignore_ascii_case(Form::Abbreviated.media_type())) { Form::Abbreviated } else { Form::Full }
 }

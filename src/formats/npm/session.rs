@@ -8,11 +8,15 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::domain::access::{Caller, Permit, Read, Signed};
+use crate::domain::name::Subject;
 use crate::error::{Code, Error, Result};
 use crate::http::{Application as _, HeaderValue, Reply, Request, StatusCode};
 
 /// Bytes of what a login sends.
 const LOGIN_LIMIT_BYTES: u64 = 16 * 1024;
+
+/// What stands before a user's name in its id.
+const USER_PREFIX: &str = "org.couchdb.user:";
 
 #[derive(Deserialize)]
 struct Login {
@@ -35,6 +39,14 @@ pub(super) async fn user(_app: Arc<App>, signed: Signed, _request: Request) -> R
     Reply::ok(&json!({"name": signed.caller().identity().subject, "tfa": false}))
 }
 
+/// GET of somebody by the name that follows `org.couchdb.user:`, as `npm owner` asks for whom it puts on a list. Whether there is such
+/// a person is not told: whoever holds a token is known by its subject.
+pub(super) async fn person(_app: Arc<App>, _signed: Signed, request: Request) -> Result<Reply> {
+    let id = request.param("user")?;
+    let name: Subject = id.strip_prefix(USER_PREFIX).unwrap_or(&id).parse()?;
+    Reply::ok(&json!({"_id": format!("{USER_PREFIX}{name}"), "name": name, "email": ""}))
+}
+
 /// PUT of a user whose password is a token: logs in with it.
 pub(super) async fn login(app: Arc<App>, caller: Caller, mut request: Request) -> Result<Reply> {
     #[derive(Serialize)]
@@ -49,7 +61,7 @@ pub(super) async fn login(app: Arc<App>, caller: Caller, mut request: Request) -
     if !known.is_authenticated() {
         return Err(no_token());
     }
-    let id = format!("org.couchdb.user:{}", known.identity().subject);
+    let id = format!("{USER_PREFIX}{}", known.identity().subject);
     Reply::json(StatusCode::CREATED, &LoggedIn { ok: true, id, token: password })
 }
 

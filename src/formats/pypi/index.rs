@@ -95,7 +95,11 @@ impl Entry {
 impl Project {
     /// The view of what is listed of the project `name`, for this reader; `None` when that is nothing.
     pub(super) fn of(name: &str, entries: Vec<Entry>, reader: &Reader) -> Option<Project> {
-        let alternative = newest(&entries);
+        let visible = entries.iter().filter_map(|entry| match entry {
+            Entry::Shown { at, is_yanked, .. } => Some((at, *is_yanked)),
+            Entry::Withheld(_) => None,
+        });
+        let alternative = newest(visible).map(|at| at.version().to_owned());
         let mut rows: Vec<(Coordinates, Item)> = Vec::new();
         for entry in entries {
             match entry {
@@ -116,18 +120,14 @@ impl Project {
     }
 }
 
-/// The version to use instead of a withheld one: the newest visible, yanked ones and pre-releases only when there is nothing else.
-fn newest(entries: &[Entry]) -> Option<String> {
-    let visible = entries.iter().filter_map(|entry| match entry {
-        Entry::Shown { at, is_yanked, .. } => Some((at, *is_yanked)),
-        Entry::Withheld(_) => None,
-    });
+/// The version to use: the newest visible one; yanked ones, which say so, and pre-releases only when there is nothing else.
+pub(super) fn newest<'a>(visible: impl Iterator<Item = (&'a Coordinates, bool)>) -> Option<&'a Coordinates> {
     let rank = |(at, is_yanked): &(&Coordinates, bool)| (!is_yanked, !at.is_prerelease());
-    let (newest, _) = visible.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.0.compare_version(b.0)))?;
-    Some(newest.version().to_owned())
+    visible.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.0.compare_version(b.0))).map(|(at, _)| at)
 }
 
-fn visible_items(release: &Visible<Release>) -> Vec<Item> {
+/// The distributions of a visible release.
+pub(super) fn visible_items(release: &Visible<Release>) -> Vec<Item> {
     let requires_python = requires_python(release);
     let yanked = release.version.yanked_reason.as_deref().map(in_one_line);
     let by_key: HashMap<String, &File> = release.files.iter().map(|file| (file.path.key(), file)).collect();

@@ -75,7 +75,11 @@ impl Told {
             Ok(base_url) => withholding.on(&base_url),
             Err(_) => withholding,
         });
-        let line = withholding.as_ref().map_or_else(|| one_line(error.message(), LINE_LIMIT), |withholding| withholding.line(audience));
+        let line = match (&withholding, surface) {
+            (Some(withholding), Surface::Npm) => withholding.line_of_npm(audience),
+            (Some(withholding), Surface::Problem | Surface::Cargo) => withholding.line(audience),
+            (None, _) => one_line(error.message(), LINE_LIMIT),
+        };
         let mut members = withholding.as_ref().map_or_else(|| error.members().clone(), |withholding| withholding.members(audience));
         if error.code() == Code::PolicyDenied {
             members.insert("state".to_owned(), "denied".into());

@@ -22,6 +22,8 @@ const ALTERNATIVE_LIMIT: usize = 40;
 const PAGE_LIMIT: usize = 90;
 /// The member that names a version to use instead.
 pub(super) const ALTERNATIVE: &str = "alternative";
+/// A dash of an id in an address.
+const ESCAPE: &str = "%2D";
 const PURL: &str = "purl";
 const OPENS_AT: &str = "opensAt";
 const MINUTE_MS: i64 = 60_000;
@@ -123,14 +125,28 @@ impl Withholding {
     /// The one line: what, why, until when, and what to do.
     #[must_use]
     pub fn line(&self, audience: Audience) -> String {
+        self.line_within(LINE_LIMIT, audience)
+    }
+
+    fn line_within(&self, limit: usize, audience: Audience) -> String {
         let word = match self.status {
             QuarantineStatus::Rejected => "rejected",
             QuarantineStatus::Quarantined | QuarantineStatus::Released => "quarantined",
         };
         let beginning = format!("{} {word}: ", one_line(&self.what, NAME_LIMIT));
         let end = format!(".{} {}", self.opening(), self.advice());
-        let room = LINE_LIMIT.saturating_sub(beginning.len() + end.len());
-        one_line(&format!("{beginning}{}{end}", one_line(&self.why(audience), room)), LINE_LIMIT)
+        let room = limit.saturating_sub(beginning.len() + end.len());
+        one_line(&format!("{beginning}{}{end}", one_line(&self.why(audience), room)), limit)
+    }
+
+    /// The same for npm, which blots out whatever looks like an id: one of its signs is written in another way, which addresses allow.
+    #[must_use]
+    pub fn line_of_npm(&self, audience: Audience) -> String {
+        let line = self.line_within(LINE_LIMIT - ESCAPE.len(), audience);
+        match (&self.quarantine_id, self.page()) {
+            (Some(id), Some(page)) => line.replace(&page, &page.replace(id.as_str(), &id.replacen('-', ESCAPE, 1))),
+            (Some(_) | None, _) => line,
+        }
     }
 
     fn why(&self, audience: Audience) -> String {
