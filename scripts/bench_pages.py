@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from daemon import Daemon, Fault
-from measure import Client
+from measure import Client, processor_seconds
 from packages import crate_body, npm_document
 from wheel import build_wheel, upload_form
 
@@ -135,13 +135,6 @@ class Nginx:
             self.process.terminate()
             self.process.wait(20)
             self.process = None
-
-
-def processor_seconds(process_id):
-    """What a process with all its threads, and its children, have used until now."""
-    used = sum(int(ticks) for ticks in pathlib.Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
-    children = pathlib.Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-    return used / os.sysconf("SC_CLK_TCK") + sum(processor_seconds(child) for child in children)
 
 
 def wrk(server, path, headers, seconds):
