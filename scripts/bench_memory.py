@@ -9,19 +9,21 @@ import zipfile
 
 from daemon import Daemon, Fault
 from measure import MIB, Client, memory, reset_peak
+from packages import npm_document
 from wheel import build_wheel, upload_form
 
 LIMIT_MIB = 96
+FORM = ("POST", "/pypi/main/legacy/")
 
 
-def upload(daemon, token, pieces, size, headers):
+def upload(daemon, token, to, pieces, size, headers):
     connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=600)
     lines = {"Authorization": f"Bearer {token}", "Content-Length": str(size), **headers}
-    connection.request("POST", "/pypi/main/legacy/", body=pieces, headers=lines)
+    connection.request(*to, body=pieces, headers=lines)
     response = connection.getresponse()
     told = response.read()
     connection.close()
-    if response.status != 200:
+    if response.status not in (200, 201):
         raise Fault(f"an upload was answered with {response.status}: {told[:600]!r}")
 
 
@@ -60,7 +62,11 @@ def measure_memory(report, binary, work, size):
         client.ask("PUT", "/files/main/warm/1.0/a.txt?publish", b"x")
         name, data, fields = build_wheel("described", "1.0", "MIT")
         body, headers = upload_form((name, data, {**fields, "description": "words of ten " * (10 * MIB // 13)}))
-        growth(report, daemon, "10 MiB of metadata (PyPI)", lambda: upload(daemon, token, body, len(body), headers))
+        growth(report, daemon, "10 MiB of metadata (PyPI)", lambda: upload(daemon, token, FORM, body, len(body), headers))
+        # What a careless publisher packs into a packument: long texts and a large tarball, in base64.
+        document, kinds = npm_document("long", "1.0.0", readme="words of ten " * (10 * MIB // 13))
+        growth(report, daemon, f"a document of {len(document) // MIB} MiB (npm)",
+               lambda: upload(daemon, token, ("PUT", "/npm/main/long"), document, len(document), kinds))
         path, fields = large_wheel(directory, size)
         # The form with a mark in place of the file, which is then sent in pieces.
         mark = b"the-file-goes-here"
@@ -79,7 +85,7 @@ def measure_memory(report, binary, work, size):
             yield after
 
         total = len(before) + path.stat().st_size + len(after)
-        growth(report, daemon, f"a wheel of {size // MIB} MiB", lambda: upload(daemon, token, pieces(), total, headers))
+        growth(report, daemon, f"a wheel of {size // MIB} MiB", lambda: upload(daemon, token, FORM, pieces(), total, headers))
     finally:
         daemon.end()
 

@@ -12,7 +12,8 @@ import subprocess
 import time
 
 from daemon import Daemon, Fault
-from measure import Client
+from measure import Client, processor_seconds
+from packages import crate_body, npm_document
 from wheel import build_wheel, upload_form
 
 CONNECTIONS = 32
@@ -136,13 +137,6 @@ class Nginx:
             self.process = None
 
 
-def processor_seconds(process_id):
-    """What a process with all its threads, and its children, have used until now."""
-    used = sum(int(ticks) for ticks in pathlib.Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
-    children = pathlib.Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-    return used / os.sysconf("SC_CLK_TCK") + sum(processor_seconds(child) for child in children)
-
-
 def wrk(server, path, headers, seconds):
     """Requests per second with every answer a 2xx, and the microseconds of processor time that each took the server."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
@@ -157,16 +151,42 @@ def wrk(server, path, headers, seconds):
     return rate, used * 1e6 / int(re.search(r"(\d+) requests in", ran.stdout).group(1))
 
 
+def send(client, method, path, body, headers):
+    """One upload, which must succeed."""
+    client.connection.request(method, path, body=body, headers={**client.headers, **headers})
+    response = client.connection.getresponse()
+    told = response.read()
+    if response.status not in (200, 201):
+        raise Fault(f"{method} {path} was answered with {response.status}: {told[:600]!r}")
+
+
 def fill_project(client, name, files):
     """A project with so many wheels; the address of its page."""
     for number in range(files):
-        body, headers = upload_form(build_wheel(name, f"1.{number}", "MIT"))
-        client.connection.request("POST", "/pypi/main/legacy/", body=body, headers={**client.headers, **headers})
-        response = client.connection.getresponse()
-        told = response.read()
-        if response.status != 200:
-            raise Fault(f"an upload was answered with {response.status}: {told[:600]!r}")
+        send(client, "POST", "/pypi/main/legacy/", *upload_form(build_wheel(name, f"1.{number}", "MIT")))
     return f"/pypi/main/simple/{name}/"
+
+
+def fill_package(client, name, versions):
+    """An npm package with so many versions; the address of its packument."""
+    for number in range(versions):
+        send(client, "PUT", f"/npm/main/{name}", *npm_document(name, f"1.{number}.0"))
+    return f"/npm/main/{name}"
+
+
+def fill_crate(client, name, versions):
+    """A crate with so many versions; the address of its index file."""
+    for number in range(versions):
+        send(client, "PUT", "/cargo/main/api/v1/crates/new", *crate_body(name, f"1.{number}.0"))
+    return f"/cargo/main/index/{name[:2]}/{name[2:4]}/{name}"
+
+
+INDEXES = {
+    "simple page with 100 files": (fill_project, 100, JSON),
+    "simple page with 1 file": (fill_project, 1, JSON),
+    "packument with 100 versions": (fill_package, 100, "application/json"),
+    "sparse index file with 100 versions": (fill_crate, 100, "*/*"),
+}
 
 
 def measure_pages(report, binary, work, rounds, seconds):
@@ -178,12 +198,9 @@ def measure_pages(report, binary, work, rounds, seconds):
     try:
         daemon.start()
         token = (daemon.data / "admin-token").read_text().strip()
-        client = Client(daemon.port, token)
-        path = fill_project(client, "hundred", 100)
-        headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
-        for files in (100, 1):
-            path = fill_project(Client(daemon.port, token), f"project-of-{files}", files)
-            compare(report, daemon, directory, f"simple page with {files} file{'s' if files > 1 else ''}", path, headers, rounds, seconds)
+        for number, (name, (fill, count, accept)) in enumerate(INDEXES.items()):
+            path = fill(Client(daemon.port, token), f"package{number}", count)
+            compare(report, daemon, directory, name, path, {"Authorization": f"Bearer {token}", "Accept": accept}, rounds, seconds)
     finally:
         daemon.end()
 

@@ -96,6 +96,13 @@ def memory(process_id, field):
     raise Fault(f"the system does not tell {field} of process {process_id}")
 
 
+def processor_seconds(process_id):
+    """What a process with all its threads, and its children, have used until now."""
+    used = sum(int(ticks) for ticks in pathlib.Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+    children = pathlib.Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    return used / os.sysconf("SC_CLK_TCK") + sum(processor_seconds(child) for child in children)
+
+
 def reset_peak(process_id):
     """Lets VmHWM start again from the present."""
     pathlib.Path(f"/proc/{process_id}/clear_refs").write_text("5")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Registry;
 use super::inspection::all_read;
+use super::kept::Kept;
 use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
@@ -54,7 +55,7 @@ pub enum Admitted {
 pub struct Deposit {
     /// Which version.
     pub coordinates: Coordinates,
-    /// Its files; their blobs were given to this repo before.
+    /// Its files; their blobs were given to this repo before, or are with it.
     pub entries: Vec<NewEntry>,
     /// Its manifest, a JSON object.
     pub manifest: Option<Vec<u8>>,
@@ -125,13 +126,28 @@ impl Registry {
     /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken, also by another upload of other
     /// bytes at the same time.
     pub async fn deposit(&self, permit: &Permit<Write>, deposit: Deposit) -> Result<Admitted> {
+        self.deposit_kept(permit, deposit, Vec::new()).await
+    }
+
+    /// The same for files whose bytes the repo is given with it, in one write.
+    ///
+    /// # Errors
+    /// As for [`Registry::deposit`].
+    pub async fn deposit_kept(&self, permit: &Permit<Write>, deposit: Deposit, kept: Vec<Kept>) -> Result<Admitted> {
         let Deposit { coordinates, entries, manifest, tags } = deposit;
         let tags = tags.iter().map(|tag| tag.parse()).collect::<Result<_>>()?;
-        let new = Arc::new(NewDeposit { coordinates, entries, manifest, tags });
+        let blobs = kept.iter().map(|kept| (kept.digest(), kept.size_bytes())).collect();
+        let (new, kept) = (Arc::new(NewDeposit { coordinates, blobs, entries, manifest, tags }), Arc::new(kept));
         for _ in 0..ROUNDS {
             self.check_reserved(permit, new.coordinates.package(), Action::Publish).await?;
-            let (writing, bringing) = (permit.clone(), Arc::clone(&new));
-            let deposited = self.store.write(permit, move |tx| tx.deposit(&writing, &bringing)).await?;
+            let (writing, bringing, pinned) = (permit.clone(), Arc::clone(&new), Arc::clone(&kept));
+            let deposited = self.store.write(permit, move |tx| {
+                // The write may outlive the request; what it names stays until then.
+                let done = tx.deposit(&writing, &bringing);
+                drop(pinned);
+                done
+            });
+            let deposited = deposited.await?;
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}

@@ -75,6 +75,10 @@ impl Received {
         Ok(self.staged.checksums().await?.md5)
     }
 
+    pub(super) fn into_staged(self) -> Staged {
+        self.staged
+    }
+
     /// Throws the bytes away.
     ///
     /// # Errors

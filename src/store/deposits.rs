@@ -27,6 +27,8 @@ use crate::policy::Verdict;
 pub struct NewDeposit {
     /// Which version.
     pub coordinates: Coordinates,
+    /// Durable blobs that the repo is given with it, each with its size in bytes.
+    pub blobs: Vec<(Digest, u64)>,
     /// Its files.
     pub entries: Vec<NewEntry>,
     /// Its manifest, a JSON object.
@@ -52,6 +54,10 @@ impl Write<'_> {
     /// [`Write::want_tags`].
     pub fn deposit(&mut self, permit: &Permit<Writing>, new: &NewDeposit) -> Result<Done<Deposited>> {
         self.repo(permit.repo_key())?;
+        let mut given = Vec::new();
+        for (digest, size_bytes) in &new.blobs {
+            given.extend(self.commit_upload(permit, None, digest, *size_bytes)?.into_events());
+        }
         let (version, reused) = self.draft(permit, &new.coordinates)?;
         let id = version.id;
         if reused {
@@ -72,7 +78,7 @@ impl Write<'_> {
         let first_path = new.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
         let filled = Event::EntriesSet { version: named.clone(), count: new.entries.len(), first_path };
         let described = manifest.filter(|_| new.manifest.is_some()).map(|digest| Event::ManifestSet { version: named, digest });
-        Ok(Done::new(Deposited { version_id: id, content }, drafted).and(filled).and_all(described))
+        Ok(Done::new(Deposited { version_id: id, content }, drafted).and(filled).and_all(described).and_all(given))
     }
 
     /// Takes out of the draft what an earlier deposit put into it; another draft is left as it is.

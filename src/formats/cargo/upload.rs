@@ -50,10 +50,10 @@ pub(super) async fn publish(app: Arc<App>, permit: Permit<Write>, mut request: R
     }
     let received = inspected(&app, &permit, received, &at, &path).await?;
     let digest = received.digest();
-    let (_, size_bytes) = app.registry.accept(&permit, received).await?;
-    let entry = NewEntry { path, digest, size_bytes, media_type: Some(MEDIA_TYPE.to_owned()), sha1: None };
+    let kept = app.registry.keep(received).await?;
+    let entry = NewEntry { path, digest, size_bytes: kept.size_bytes(), media_type: Some(MEDIA_TYPE.to_owned()), sha1: None };
     let deposit = Deposit { coordinates: at.clone(), entries: vec![entry], manifest: Some(manifest), tags: Vec::new() };
-    match app.registry.deposit(&permit, deposit).await {
+    match app.registry.deposit_kept(&permit, deposit, vec![kept]).await {
         Ok(admitted) => {
             let outcome = Outcome::new(&at.to_string(), admitted, &base_url);
             if outcome.idempotent {

@@ -84,20 +84,19 @@ pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, mut request: Reque
         received.discard().await?;
         return unchanged(&at, &existing, digest, size_bytes);
     }
-    app.registry.accept(&permit, received).await?;
-    let (draft, _) = app.registry.draft(&permit, at.clone()).await?;
+    let kept = app.registry.keep(received).await?;
     let entry = NewEntry { path: path.clone(), digest, size_bytes, media_type, sha1: None };
-    app.registry.put_entries(&permit, draft.id, vec![entry]).await?;
+    let draft = app.registry.draft_with(&permit, at.clone(), kept, entry).await?;
     let put = |became| Put { path: path.clone(), digest, size_bytes, became };
     if publishes {
-        let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, draft.id, None).await?, &base_url);
+        let outcome = Outcome::new(&at.to_string(), app.registry.publish(&permit, draft, None).await?, &base_url);
         return Reply::json(status(&outcome), &put(Became::Published(outcome)));
     }
     let publish_url = format!("{address}?publish");
     let message = format!(
         "{path} is in the draft of {at}, which readers do not see yet; put more files the same way, then publish: curl -u __token__:$TOKEN -X POST '{publish_url}'"
     );
-    Reply::created(&put(Became::Drafted { state: State::Draft, message, version_id: draft.id, publish_url }))
+    Reply::created(&put(Became::Drafted { state: State::Draft, message, version_id: draft, publish_url }))
 }
 
 /// POST that closes the draft.

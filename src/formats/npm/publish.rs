@@ -66,11 +66,12 @@ async fn publish(
         return answer(&subject.at, &outcome?);
     }
     let digest = attached.received.digest();
-    let (_, size_bytes) = app.registry.accept(&permit, attached.received).await?;
+    let kept = app.registry.keep(attached.received).await?;
+    let size_bytes = kept.size_bytes();
     let media_type = Some(MEDIA_TYPE.to_owned());
     let entry = NewEntry { path: name::tarball(&subject.at)?, digest, size_bytes, media_type, sha1: Some(attached.dist.shasum) };
     let deposit = Deposit { coordinates: subject.at.clone(), entries: vec![entry], manifest: Some(manifest), tags: subject.tags };
-    match app.registry.deposit(&permit, deposit).await {
+    match app.registry.deposit_kept(&permit, deposit, vec![kept]).await {
         Ok(admitted) => answer(&subject.at, &Outcome::new(&title(&subject.at), admitted, &base_url)),
         // Somebody may have published the same version in the meantime.
         Err(error) if error.code() == Code::Conflict => match existing(&app, &permit, &subject.at, digest).await? {

@@ -20,7 +20,7 @@ use crate::domain::name::{Coordinates, PackageName, PackageType, RelativePath};
 use crate::error::{Code, Error, Result};
 use crate::formats::Outcome;
 use crate::http::{HeaderName, Reply, Request};
-use crate::registry::{Deposit, NewEntry, Received};
+use crate::registry::{Deposit, Kept, NewEntry, Received};
 
 /// Says in the answer to a publish what was decided, for clients and people who look at headers.
 const DECISION: HeaderName = HeaderName::from_static("artifortress-decision");
@@ -59,8 +59,8 @@ pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Re
     }
     let digest = received.digest();
     let content = Content { received, inside, provenance };
-    let deposit = put_together(&app, &permit, &subject, form, content).await?;
-    match app.registry.deposit(&permit, deposit).await {
+    let (deposit, kept) = put_together(&app, &subject, form, content).await?;
+    match app.registry.deposit_kept(&permit, deposit, kept).await {
         Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted, &base_url)),
         // Somebody may have sent the same file in the meantime.
         Err(error) if error.code() == Code::Conflict => match existing(&app, &permit, &subject, digest).await? {
@@ -207,12 +207,12 @@ struct Content {
 
 /// Gives the bytes to the repo and makes a version of them: the file, what stands beside it, and its metadata. Inside stands what
 /// installers read, so that counts and not the form. Metadata that a build may change are not offered for reading (PEP 658).
-async fn put_together(app: &App, permit: &Permit<Write>, subject: &Subject, form: Form, content: Content) -> Result<Deposit> {
+async fn put_together(app: &App, subject: &Subject, form: Form, content: Content) -> Result<(Deposit, Vec<Kept>)> {
     let Content { received, inside: (bytes, core), provenance } = content;
     let path = &subject.file.path;
     let file = async {
-        let (digest, size_bytes) = app.registry.accept(permit, received).await?;
-        Ok(NewEntry { path: path.clone(), digest, size_bytes, media_type: None, sha1: None })
+        let kept = app.registry.keep(received).await?;
+        Ok((NewEntry { path: path.clone(), digest: kept.digest(), size_bytes: kept.size_bytes(), media_type: None, sha1: None }, kept))
     };
     let metadata = (subject.file.kind == Kind::Wheel || core.is_final()).then_some(bytes);
     let beside = [
@@ -220,21 +220,22 @@ async fn put_together(app: &App, permit: &Permit<Write>, subject: &Subject, form
         (name::SIGNATURE, form.signature, "application/pgp-signature"),
         (name::PROVENANCE, provenance, "application/json"),
     ];
-    let beside = beside
-        .into_iter()
-        .filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));
+    let beside =
+        beside.into_iter().filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, (path, suffix), bytes, media_type)));
     let (file, beside) = future::try_join(file, future::try_join_all(beside)).await?;
     let mut facts = vec![("filename", path.as_str()), ("filetype", subject.file.kind.filetype())];
     facts.extend(form.said.get("pyversion").map(|version| ("pyversion", version.as_str())));
-    let entries = std::iter::once(file).chain(beside).collect();
-    Ok(Deposit { coordinates: subject.at.clone(), entries, manifest: Some(core.into_manifest(&facts)), tags: Vec::new() })
+    let (entries, kept) = std::iter::once(file).chain(beside).unzip();
+    let manifest = Some(core.into_manifest(&facts));
+    Ok((Deposit { coordinates: subject.at.clone(), entries, manifest, tags: Vec::new() }, kept))
 }
 
-async fn side_file(app: &App, permit: &Permit<Write>, name: (&RelativePath, &str), bytes: Bytes, media_type: &str) -> Result<NewEntry> {
+async fn side_file(app: &App, name: (&RelativePath, &str), bytes: Bytes, media_type: &str) -> Result<(NewEntry, Kept)> {
     let path: RelativePath = format!("{}{}", name.0, name.1).parse()?;
     let received = app.registry.receive(stream::iter([Ok(bytes)])).await?;
-    let (digest, size_bytes) = app.registry.accept(permit, received).await?;
-    Ok(NewEntry { path, digest, size_bytes, media_type: Some(media_type.to_owned()), sha1: None })
+    let kept = app.registry.keep(received).await?;
+    let (digest, size_bytes) = (kept.digest(), kept.size_bytes());
+    Ok((NewEntry { path, digest, size_bytes, media_type: Some(media_type.to_owned()), sha1: None }, kept))
 }
 
 /// 200 also for what is held: an upload that a client takes for failed would be sent again.
