@@ -16,6 +16,7 @@ mod clients_npm;
 mod clients_npm_verbs;
 mod command_line;
 mod command_line_hostile;
+mod command_line_quarantine;
 mod command_line_retries;
 mod contents;
 mod crash;
