@@ -114,7 +114,7 @@ fn uv_gets_nothing_and_publishes_nothing_without_a_token_that_is_valid() {
 fn uv_publishes_with_attestations_and_says_why_something_is_denied_or_there_already() {
     let bench = Bench::start();
     let wheel = bench.wheel("demo", "1.0");
-    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://docs.pypi.org/attestations/publish/v1",
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
         "subject": [{"name": "demo-1.0-py3-none-any.whl", "digest": {"sha256": bench.sha256(&wheel)}}], "predicate": null});
     let attestation = json!({"version": 1, "verification_material": {"certificate": "AAAA", "transparency_entries": []},
         "envelope": {"statement": STANDARD.encode(statement.to_string()), "signature": "AAAA"}});

@@ -146,7 +146,7 @@ mod tests {
 
     fn attestation(name: &str, sha256: &str) -> Value {
         let statement = json!({"_type": STATEMENT, "subject": [{"name": name, "digest": {"sha256": sha256}}],
-            "predicateType": "https://docs.pypi.org/attestations/publish/v1", "predicate": null});
+            "predicateType": "https://slsa.dev/provenance/v1", "predicate": null});
         json!({"version": 1, "verification_material": {"certificate": "AAAA", "transparency_entries": [{"logIndex": "1"}]},
             "envelope": {"statement": STANDARD.encode(statement.to_string()), "signature": "AAAA"}})
     }

@@ -78,13 +78,13 @@ pub(super) async fn release(app: Arc<App>, permit: Permit<Read>, request: Reques
         .run(move |app| {
             let package = at.package();
             app.registry.resolve(&permit, &at).map_err(|error| explained(&app.registry, &permit, package, error))?;
-            let project = visible(&app, &permit, package)?.ok_or_else(|| Error::not_found(&at))?;
+            let project = visible(app, &permit, package)?.ok_or_else(|| Error::not_found(&at))?;
             let same = |found: &Found| found.at.version_key() == at.version_key();
             let release = project.releases.iter().find(|(_, found)| found.iter().any(same));
             let (spelled, found) = release.ok_or_else(|| Error::not_found(&at))?;
             let files = Files { base: format!("{base_url}/pypi/{}/files/{}", permit.repo_key(), package.name_key()) };
             let at = Coordinates::new(package.clone(), spelled)?;
-            page(&json!({"info": project.info(&app, &permit, &at)?, "urls": files.of(found)}))
+            page(&json!({"info": project.info(app, &permit, &at)?, "urls": files.of(found)}))
         })
         .await?;
     pages::reply(&request, &page)
@@ -116,20 +116,14 @@ struct Project {
 /// # Errors
 /// `quarantined_version` for a project of which everything is withheld.
 fn visible(app: &App, permit: &Permit<Read>, package: &PackageName) -> Result<Option<Project>> {
-    let mut withheld = None;
-    let mut found = Vec::new();
-    for listed in app.registry.listed_releases(permit, package, |listed| match listed {
+    let (mut found, mut withheld) = (Vec::new(), None);
+    app.registry.listed_releases(permit, package, |listed| match listed {
         Listed::Visible(release) => {
             let at = release.version.coordinates.clone();
-            Ok(Found { id: release.version.id, at, items: index::visible_items(&release) })
+            found.push(Found { id: release.version.id, at, items: index::visible_items(&release) });
         }
-        Listed::Marked(marked) => Err(marked.coordinates),
-    })? {
-        match listed {
-            Ok(release) => found.push(release),
-            Err(at) => withheld = Some(at),
-        }
-    }
+        Listed::Marked(marked) => withheld = Some(marked.coordinates),
+    })?;
     let newest = index::newest(found.iter().map(|found| (&found.at, found.is_yanked()))).cloned();
     let Some(newest) = newest else {
         let Some(at) = withheld else { return Ok(None) };

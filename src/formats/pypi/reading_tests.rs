@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::sdist_tests::sdist;
-use super::tests::{JSON, form, wheel};
+use super::tests::{Answer, JSON, TestApp, form, wheel};
 use crate::domain::access::Write as Writing;
 use crate::domain::name::{Coordinates, PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
-use crate::formats::tests::{Answer, TestApp};
 use crate::http::Method;
 
 /// Holds what is called foo-bar.

@@ -6,12 +6,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::tests::{form, wheel};
+use super::tests::{TestApp, form, wheel};
 use crate::domain::digest::Digest;
 use crate::domain::name::{PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
 use crate::domain::visibility::Listed;
-use crate::formats::tests::TestApp;
 
 /// A gzipped tarball of these files.
 fn tarball(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -35,7 +34,7 @@ pub(super) fn sdist(version: &str, headers: &str) -> (String, Vec<u8>) {
 
 /// An attestation of this file, with a signature that nobody made.
 fn attestation(file: &(String, Vec<u8>)) -> Value {
-    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://docs.pypi.org/attestations/publish/v1",
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
         "subject": [{"name": file.0, "digest": {"sha256": Digest::of(&file.1).hex()}}], "predicate": null});
     json!({"version": 1, "verification_material": {"certificate": "AAAA", "transparency_entries": []},
         "envelope": {"statement": STANDARD.encode(statement.to_string()), "signature": "AAAA"}})

@@ -11,7 +11,7 @@ use zip::write::SimpleFileOptions;
 use crate::domain::access::Write as Writing;
 use crate::domain::digest::{Digest, hex};
 use crate::domain::quarantine::Ballot;
-use crate::formats::tests::{Answer, TestApp};
+pub(super) use crate::formats::tests::{Answer, TestApp};
 use crate::http::Method;
 
 pub(super) const JSON: &str = "application/vnd.pypi.simple.v1+json";

@@ -101,12 +101,14 @@ impl Call {
             ("methodName", "methodCall") => value.clone_into(&mut self.method),
             ("name", "member") => value.clone_into(member),
             ("struct", _) => member.clear(),
-            ("string" | "value", _) if ["name", "summary"].contains(&member.as_str()) && !value.is_empty() => {
-                if self.texts.len() < TEXTS_LIMIT && !self.texts.iter().any(|text| text == value) {
-                    self.texts.push(value.to_owned());
-                }
-            }
+            ("string" | "value", _) if ["name", "summary"].contains(&member.as_str()) => self.add(value),
             _ => {}
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !text.is_empty() && self.texts.len() < TEXTS_LIMIT && !self.texts.iter().any(|known| known == text) {
+            self.texts.push(text.to_owned());
         }
     }
 }
