@@ -1,4 +1,4 @@
-"""The story that scripts/demo tells. Invariant: everything goes through the HTTP API, the command line and pip; the database
+"""The story that scripts/demo tells. Invariant: everything goes through the HTTP API, the command line and clients; the database
 is never touched; the first answer that is not the expected one ends the story with exit code 1 and the daemon's log."""
 
 import argparse
@@ -19,6 +19,7 @@ import venv
 
 from daemon import Daemon, Fault
 from gate import chapter_gate
+from native import chapter_native
 from receiver import Receiver
 from wheel import build_wheel, real_wheel, upload_form
 
@@ -238,6 +239,10 @@ def chapter_review(story, demo, stranger):
                      held_by_cooldown=lambda a: [r["rule"] for r in a["reasons"]] == ["cooldown"])
     story.ask("reader", "the held version", "GET", f"{VERSIONS.format('main')}/{item['versionId']}", 423, tell=lambda a: f"{a['error']} ({reasons(a)})",
               code_quarantined_version=lambda a: a["error"] == "quarantined_version", same_item=lambda a: a["quarantineId"] == held)
+    story.ask("reader", "the page that pip named", "GET", f"/q/{held}", 200, tell=lambda a: re.sub(r"(?s)<style>.*?</style>|<[^>]*>", " ", a.text),
+              it_says_why=lambda a: COOLDOWN_MESSAGE in a.text, and_what_a_reviewer_types=lambda a: f"quarantine release {held}" in a.text,
+              nothing_of_the_content=lambda a: digest_of(demo[1])[7:] not in a.text, it_runs_nothing=lambda a: a.headers["Content-Security-Policy"].startswith("default-src 'none'"))
+    story.ask(None, "the same page, without a token", "GET", f"/q/{held}", 200, the_kind_of_reason_only=lambda a: COOLDOWN_MESSAGE not in a.text and "cooldown" not in a.text)
     story.ask("reviewer", "inspect the held file", "GET", f"{MAIN}/quarantine/{held}/files/{demo[0]}", 200, tell=lambda a: f"{len(a.body)} bytes",
               the_bytes_uploaded=lambda a: a.body == demo[1], as_an_attachment=lambda a: a.headers.get("Content-Disposition", "").startswith("attachment"))
     story.ask("reviewer", "release fortress-demo", "POST", f"{MAIN}/quarantine/{held}/release", 200, body={"comment": "read it, harmless"},
@@ -387,6 +392,7 @@ def tell(story, work):
     chapter_search(story)
     chapter_operations(story)
     chapter_gate(story, work, lambda *arguments, **expectations: publish_wheel(story, *arguments, **expectations))
+    chapter_native(story, work)
     chapter_audit(story)
     chapter_restart(story, address, demo)
 

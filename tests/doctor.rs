@@ -117,3 +117,25 @@ async fn no_way_in_and_no_waiver_is_open_to_the_canary() {
     let kept = format!("/v1/repos/main/policy/evaluations/{}/verify", text(&evaluations[0], "evaluationId"));
     assert_eq!(app.post(&app.admin, &kept, json!({})).await.expect(200).json()["matches"], true);
 }
+
+#[test]
+fn what_a_client_of_this_user_could_take_past_the_gate_is_told_and_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[]);
+    let home = directory.path().join("home");
+    std::fs::create_dir_all(home.join(".config/pip")).unwrap();
+    let settings = format!(
+        "[global]\nindex-url = http://{}/pypi/main/simple/\nextra-index-url = https://_:s3cret@other.example/simple\n",
+        daemon.address
+    );
+    std::fs::write(home.join(".config/pip/pip.conf"), settings).unwrap();
+    let mut command = Daemon::command(directory.path(), &["doctor", "--json"]);
+    command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("PIP_CONFIG_FILE").env_remove("PIP_FIND_LINKS");
+    let output = command.current_dir(&home).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let pip = checks.iter().find(|check| check["check"] == "client, pip").unwrap_or_else(|| panic!("{report}"));
+    assert_eq!((output.status.code(), &pip["grade"]), (Some(0), &json!("warning")), "{report}");
+    let message = text(pip, "message");
+    assert!(message.contains("may take anything from other.example") && !report.to_string().contains("s3cret"), "{report}");
+}

@@ -147,6 +147,9 @@ fn greet(bound: &[SocketAddr], data_dir: &Path, token_file: &Path, first: Option
     say(&format!("  twine upload -u __token__ -p \"$TOKEN\" --repository-url http://{address}/pypi/main/legacy/ dist/*"));
     say(&format!("  pip install --index-url http://{address}/pypi/main/simple/ NAME"));
     say(&format!("  uv pip install --default-index http://{address}/pypi/main/simple/ NAME"));
+    say(&format!("  npm install --registry http://{address}/npm/main/ NAME"));
+    say(&format!("  CARGO_REGISTRIES_MAIN_INDEX=sparse+http://{address}/cargo/main/index/ cargo add --registry main NAME"));
+    say(&format!("  artifortress client-config --server http://{address} uv    (pip, uv, poetry, pdm, npm, pnpm, yarn, bun, cargo)"));
 }
 
 /// SIGTERM and Ctrl-C, listened to from the very start, so that neither kills a half-made directory.

@@ -15,6 +15,8 @@ fn settings(tool: Tool, root: &Path) -> Settings {
 /// The lines that a client reads, without those for people.
 fn read_by_client(tool: Tool, server: &str) -> String {
     let text = texts::text(tool, &source(server)).unwrap();
+    // A variable that begins so would be a setting of this program, and an unknown one.
+    assert!(!text.contains("export ARTIFORTRESS_") && !text.contains("{ARTIFORTRESS_") && !text.contains("$ARTIFORTRESS_"), "{text}");
     assert!(text.starts_with("# ") && text.ends_with('\n') && !text.contains("aft_"), "{text}");
     text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
 }
@@ -32,13 +34,13 @@ fn each_client_is_told_of_one_source_and_of_no_other() {
             "[[tool.poetry.source]]\nname = \"artifortress\"\nurl = \"http://127.0.0.1:8466/pypi/main/simple/\"\npriority = \"primary\"",
         ),
         (Tool::Pdm, "[[tool.pdm.source]]\nname = \"pypi\"\nurl = \"http://127.0.0.1:8466/pypi/main/simple/\""),
-        (Tool::Npm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${ARTIFORTRESS_TOKEN?}"),
-        (Tool::Pnpm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${ARTIFORTRESS_TOKEN}"),
+        (Tool::Npm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${AFT_TOKEN?}"),
+        (Tool::Pnpm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${AFT_TOKEN-}"),
         (
             Tool::Yarn,
-            "npmRegistryServer: \"http://127.0.0.1:8466/npm/main/\"\nnpmAuthToken: \"${ARTIFORTRESS_TOKEN:-}\"\nunsafeHttpWhitelist:\n  - \"127.0.0.1\"",
+            "npmRegistryServer: \"http://127.0.0.1:8466/npm/main/\"\nnpmAuthToken: \"${AFT_TOKEN:-}\"\nnpmMinimalAgeGate: 0\nunsafeHttpWhitelist:\n  - \"127.0.0.1\"",
         ),
-        (Tool::Bun, "[install.registry]\nurl = \"http://127.0.0.1:8466/npm/main/\"\ntoken = \"$ARTIFORTRESS_TOKEN\""),
+        (Tool::Bun, "[install.registry]\nurl = \"http://127.0.0.1:8466/npm/main/\"\ntoken = \"$AFT_TOKEN\""),
         (
             Tool::Cargo,
             "[registries.artifortress]\nindex = \"sparse+http://127.0.0.1:8466/cargo/main/index/\"\ncredential-provider = [\"cargo:token\"]\n\n[registry]\ndefault = \"artifortress\"\n\n[source.crates-io]\nreplace-with = \"artifortress\"",

@@ -46,8 +46,9 @@ pub(super) fn text(tool: Tool, source: &Source) -> Option<String> {
         Tool::Uv => uv(source),
         Tool::Poetry => poetry(source),
         Tool::Pdm => pdm(source),
-        Tool::Npm => npm("npm", "${ARTIFORTRESS_TOKEN?}", source),
-        Tool::Pnpm => npm("pnpm", "${ARTIFORTRESS_TOKEN}", source),
+        // Each says in its own way that a variable may be unset; what it cannot read so it would send as the token.
+        Tool::Npm => npm("npm", "${AFT_TOKEN?}", source),
+        Tool::Pnpm => npm("pnpm", "${AFT_TOKEN-}", source),
         Tool::Yarn => yarn(source),
         Tool::Bun => bun(source),
         Tool::Cargo => cargo(source),
@@ -98,7 +99,7 @@ fn pdm(source: &Source) -> String {
     let (simple, legacy) = (source.simple(), source.legacy());
     format!(
         "# pdm takes every package from here: the source that is called pypi takes the place of PyPI.
-# Where reading takes a token, put it into the user's store: pdm config pypi.username __token__; pdm config pypi.password
+# Where reading takes a token: PDM_PYPI_USERNAME=__token__ and PDM_PYPI_PASSWORD.
 # To publish: pdm publish --repository {legacy}, with PDM_PUBLISH_USERNAME=__token__ and PDM_PUBLISH_PASSWORD.
 [[tool.pdm.source]]
 name = \"pypi\"
@@ -111,7 +112,7 @@ fn npm(name: &str, token: &str, source: &Source) -> String {
     let (registry, authority, repo) = (source.npm(), &source.authority, &source.repo);
     format!(
         "# {name} takes every package from here. A registry of its own for a scope would let in from there what is refused here.
-# Where a token is needed: export ARTIFORTRESS_TOKEN=…
+# Where a token is needed: export AFT_TOKEN=…
 registry={registry}
 //{authority}/npm/{repo}/:_authToken={token}
 "
@@ -124,9 +125,11 @@ fn yarn(source: &Source) -> String {
     let plain = if source.is_plain_loopback { format!("unsafeHttpWhitelist:\n  - \"{}\"\n", source.host) } else { String::new() };
     format!(
         "# yarn takes every package from here. A server of its own for a scope would let in from there what is refused here.
-# Where a token is needed: export ARTIFORTRESS_TOKEN=…
+# Where a token is needed: export AFT_TOKEN=… and, where reading takes one too, the line npmAlwaysAuth: true
 npmRegistryServer: \"{registry}\"
-npmAuthToken: \"${{ARTIFORTRESS_TOKEN:-}}\"
+npmAuthToken: \"${{AFT_TOKEN:-}}\"
+# How old a version must be is the policy's to say; yarn's own day would hide what you published today.
+npmMinimalAgeGate: 0
 {plain}"
     )
 }
@@ -135,10 +138,10 @@ fn bun(source: &Source) -> String {
     let registry = source.npm();
     format!(
         "# bun takes every package from here. A registry of its own for a scope would let in from there what is refused here.
-# Where a token is needed: export ARTIFORTRESS_TOKEN=…
+# Where a token is needed: export AFT_TOKEN=…
 [install.registry]
 url = \"{registry}\"
-token = \"$ARTIFORTRESS_TOKEN\"
+token = \"$AFT_TOKEN\"
 "
     )
 }
