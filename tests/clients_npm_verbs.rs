@@ -103,6 +103,15 @@ fn npm_puts_owners_on_a_package_and_others_cannot_publish_it_then() {
 }
 
 #[test]
+fn npm_waits_by_the_times_of_this_registry_when_it_is_told_to() {
+    let (_served, machine) = bench();
+    publish(&machine, "demo", "1.0.0");
+    machine.project("before").run(&["install", "demo", "--before=2020-01-01"]).badly().says(&["demo"]);
+    machine.project("young").run(&["install", "demo@1.0.0", "--min-release-age=1"]).badly().says(&["demo@1.0.0"]);
+    machine.project("old").run(&["install", "demo", "--before=2999-01-01"]).well();
+}
+
+#[test]
 fn each_client_audits_what_is_installed_by_the_advisories_here() {
     let (served, machine) = bench();
     for version in ["1.0.0", "1.2.0"] {
