@@ -103,18 +103,38 @@ fn npm_puts_owners_on_a_package_and_others_cannot_publish_it_then() {
 }
 
 #[test]
-fn npm_audits_what_is_installed_by_the_advisories_here() {
+fn npm_waits_by_the_times_of_this_registry_when_it_is_told_to() {
+    let (_served, machine) = bench();
+    publish(&machine, "demo", "1.0.0");
+    machine.project("before").run(&["install", "demo", "--before=2020-01-01"]).badly().says(&["demo"]);
+    machine.project("young").run(&["install", "demo@1.0.0", "--min-release-age=1"]).badly().says(&["demo@1.0.0"]);
+    machine.project("old").run(&["install", "demo", "--before=2999-01-01"]).well();
+}
+
+#[test]
+fn each_client_audits_what_is_installed_by_the_advisories_here() {
     let (served, machine) = bench();
     for version in ["1.0.0", "1.2.0"] {
         publish(&machine, "demo", version);
     }
-    let project = machine.project("audited");
-    project.install("demo@1.0.0").well();
-    project.run(&["audit", "--audit"]).badly().says(&["audit"]).hides(&["found 0 vulnerabilities"]);
+    let audit = |project: &Machine, tool: Tool| match tool {
+        Tool::Npm => project.run(&["audit", "--audit"]),
+        Tool::Pnpm | Tool::Bun => project.run(&["audit"]),
+        Tool::Yarn => project.run(&["npm", "audit"]),
+    };
+    let all = [Tool::Npm, Tool::Pnpm, Tool::Yarn, Tool::Bun].map(|tool| {
+        let project = Machine::new(&served, &format!("{}-audit", tool.program()), tool, &served.reader("main").secret).project("audited");
+        project.install("demo@1.0.0").well();
+        (tool, project)
+    });
+    // While nothing is known, nobody is told that nothing was found.
+    audit(&all[0].1, Tool::Npm).badly().hides(&["found 0 vulnerabilities"]);
     let record = json!({"id": "GHSA-1", "modified": "2024-01-01T00:00:00Z", "summary": "it is broken",
         "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]});
     served.api("POST", "/v1/admin/advisories/imports", &record);
-    project.run(&["audit", "--audit"]).badly().says(&["1 high severity vulnerability", "it is broken", "demo  1.0.0"]);
-    project.install("demo@1.2.0").well();
-    project.run(&["audit", "--audit"]).well().says(&["found 0 vulnerabilities"]);
+    for (tool, project) in &all {
+        audit(project, *tool).badly().says(&["it is broken (GHSA-1)", "high"]);
+        project.install("demo@1.2.0").well();
+        audit(project, *tool).well().hides(&["it is broken"]);
+    }
 }

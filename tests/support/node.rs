@@ -145,11 +145,6 @@ impl Machine {
         manifest["version"].as_str().unwrap().to_owned()
     }
 
-    /// Where it works.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     fn at(&self, directory: &str) -> Machine {
         Machine { tool: self.tool, client: self.client.clone().at(directory) }
     }

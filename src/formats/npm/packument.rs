@@ -28,22 +28,22 @@ const REVISION_DIGITS: usize = 32;
 /// One version as the document will list it: written already, so that no more than one manifest is in memory at a time.
 pub(super) enum Entry {
     /// A visible one.
-    Shown {
-        /// Its id.
-        id: VersionId,
-        /// Which.
-        at: Coordinates,
-        /// The words of its publisher why nobody should take it.
-        deprecated: Option<String>,
-        /// Who published it.
-        publisher: String,
-        /// When it became visible here.
-        published_at: Option<Time>,
-        /// The version as it is shown.
-        text: Box<RawValue>,
-    },
+    Shown(Box<Shown>),
     /// A withheld one.
     Withheld(Box<Marked>),
+}
+
+/// A visible version.
+pub(super) struct Shown {
+    id: VersionId,
+    at: Coordinates,
+    /// The words of its publisher why nobody should take it.
+    deprecated: Option<String>,
+    publisher: String,
+    /// When it became visible here.
+    published_at: Option<Time>,
+    /// The version as it is shown.
+    text: Box<RawValue>,
 }
 
 impl Entry {
@@ -57,28 +57,40 @@ impl Entry {
             Listed::Marked(marked) => return Ok(Some(Entry::Withheld(marked))),
         };
         let Version { id, coordinates, yanked_reason, published_by, published_at, .. } = &release.version;
-        Ok(manifest::shown(&release, frame)?.map(|text| Entry::Shown {
+        let Some(text) = manifest::shown(&release, frame)? else { return Ok(None) };
+        Ok(Some(Entry::Shown(Box::new(Shown {
             id: *id,
             at: coordinates.clone(),
             deprecated: yanked_reason.clone(),
             publisher: published_by.to_string(),
             published_at: *published_at,
             text,
-        }))
+        }))))
+    }
+
+    fn shown(&self) -> Option<&Shown> {
+        match self {
+            Entry::Shown(shown) => Some(shown),
+            Entry::Withheld(_) => None,
+        }
+    }
+
+    fn withheld(&self) -> Option<&Marked> {
+        match self {
+            Entry::Shown(_) => None,
+            Entry::Withheld(marked) => Some(marked),
+        }
     }
 
     fn at(&self) -> &Coordinates {
         match self {
-            Entry::Shown { at, .. } => at,
+            Entry::Shown(shown) => &shown.at,
             Entry::Withheld(marked) => &marked.coordinates,
         }
     }
 
     fn candidate(&self) -> Option<Candidate<'_>> {
-        match self {
-            Entry::Shown { at, deprecated, .. } => Some(Candidate { at, is_deprecated: deprecated.is_some() }),
-            Entry::Withheld(_) => None,
-        }
+        self.shown().map(|shown| Candidate { at: &shown.at, is_deprecated: shown.deprecated.is_some() })
     }
 }
 
@@ -99,10 +111,7 @@ impl Packument {
         entries.sort_by(|a, b| a.at().compare_version(b.at()));
         let candidates: Vec<Candidate<'_>> = entries.iter().filter_map(Entry::candidate).collect();
         let pointed = tags::pointed(tags, &candidates);
-        let visible = entries.iter().filter_map(|entry| match entry {
-            Entry::Shown { id, deprecated, .. } => Some((*id, deprecated.as_deref())),
-            Entry::Withheld(_) => None,
-        });
+        let visible = entries.iter().filter_map(Entry::shown).map(|shown| (shown.id, shown.deprecated.as_deref()));
         let revision = revision(visible, tags);
         Some(Packument { entries, tags: pointed, owners, revision })
     }
@@ -110,10 +119,7 @@ impl Packument {
     /// The id of the version that the tag `latest` names.
     pub(super) fn latest(&self) -> Option<VersionId> {
         let latest = self.tags.get(crate::domain::mark::TagName::LATEST)?;
-        self.entries.iter().find_map(|entry| match entry {
-            Entry::Shown { id, at, .. } => (at.version() == latest).then_some(*id),
-            Entry::Withheld(_) => None,
-        })
+        self.entries.iter().filter_map(Entry::shown).find(|shown| shown.at.version() == latest).map(|shown| shown.id)
     }
 
     /// The document in the frame's form; `latest` is the release that the tag names.
@@ -126,8 +132,7 @@ impl Packument {
     }
 
     fn restrictions(&self, frame: Frame<'_>) -> Result<Option<Restrictions>> {
-        let withheld: Vec<&Marked> =
-            self.entries.iter().filter_map(|entry| if let Entry::Withheld(marked) = entry { Some(&**marked) } else { None }).collect();
+        let withheld: Vec<&Marked> = self.entries.iter().filter_map(Entry::withheld).collect();
         let Some(newest) = withheld.last() else { return Ok(None) };
         let candidates: Vec<Candidate<'_>> = self.entries.iter().filter_map(Entry::candidate).collect();
         let what = format!("{} {}", name::written(newest.coordinates.package()), newest.coordinates.version());
@@ -146,7 +151,7 @@ impl Packument {
     /// When each version came, ours for what was published here, beside when the first and the last did.
     fn times(&self) -> Vec<(&str, Time)> {
         let of_entry = |entry: &Entry| match entry {
-            Entry::Shown { published_at, .. } => *published_at,
+            Entry::Shown(shown) => shown.published_at,
             Entry::Withheld(marked) => marked.standing.hold.as_ref().map(|hold| hold.since),
         };
         let versions: Vec<(&str, Time)> = self.entries.iter().filter_map(|entry| Some((entry.at().version(), of_entry(entry)?))).collect();
@@ -156,18 +161,12 @@ impl Packument {
     }
 
     fn versions(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.entries.iter().filter_map(|entry| match entry {
-            Entry::Shown { at, text, .. } => Some((at.version(), &**text)),
-            Entry::Withheld(_) => None,
-        })
+        self.entries.iter().filter_map(Entry::shown).map(|shown| (shown.at.version(), &*shown.text))
     }
 
     /// Who may publish it; where everybody may who may write, who has.
     fn maintainers(&self) -> Vec<Person<'_>> {
-        let publishers = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Shown { publisher, .. } => Some(publisher.as_str()),
-            Entry::Withheld(_) => None,
-        });
+        let publishers = self.entries.iter().filter_map(Entry::shown).map(|shown| shown.publisher.as_str());
         let names: BTreeSet<&str> =
             if self.owners.is_empty() { publishers.collect() } else { self.owners.iter().map(Subject::as_str).collect() };
         names.into_iter().map(|name| Person { name }).collect()
