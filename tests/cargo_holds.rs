@@ -93,16 +93,18 @@ async fn no_way_to_the_bytes_of_what_is_withheld_is_open_and_the_reason_is_told(
 #[tokio::test]
 async fn a_denied_crate_leaves_nothing_but_the_decision() {
     let app = app().await;
-    let refused = app.publish_crate(&app.admin, "main", &Crate::new("demo", "6.6.6")).await.expect(403);
+    let refused = app.publish_crate(&app.admin, "main", &Crate::new("de-mo", "6.6.6")).await.expect(403);
     assert!(detail(&refused).contains("rule beast fired (rule beast)"), "{}", refused.text());
     assert_eq!(refused.header("cache-control"), "no-store");
     assert_eq!(app.ask("SELECT count(*) FROM versions"), ["0"]);
     assert_eq!(app.ask("SELECT count(*) FROM evaluations WHERE decision = 'deny'"), ["1"]);
-    app.get(&app.admin, &index_path("main", "demo")).await.expect(404);
-    app.get(&app.admin, &download_path("main", "demo", "6.6.6")).await.expect(404);
+    app.get(&app.admin, &index_path("main", "de-mo")).await.expect(404);
+    app.get(&app.admin, &download_path("main", "de-mo", "6.6.6")).await.expect(404);
+    // Not even its spelling is left.
     app.publish_crate(&app.admin, "main", &Crate::new("De_mo", "1.0.0")).await.expect(200);
+    app.publish_crate(&app.admin, "main", &Crate::new("de-mo", "1.1.0")).await.expect(409);
     app.set_policy("main", "").await;
-    app.publish_crate(&app.admin, "main", &Crate::new("demo", "6.6.6")).await.expect(200);
+    app.publish_crate(&app.admin, "main", &Crate::new("De_mo", "6.6.6")).await.expect(200);
 }
 
 #[tokio::test]
@@ -179,4 +181,22 @@ async fn a_reserved_name_and_a_crate_that_is_too_large_are_refused_before_anythi
     assert!(detail(&refused).contains("8192"), "{}", detail(&refused));
     assert_eq!(std::fs::read_dir(app.path().join("staging")).unwrap().count(), 0);
     assert_eq!(app.ask("SELECT count(*) FROM versions"), ["1"]);
+}
+
+#[tokio::test]
+async fn what_cargo_shows_is_one_line_of_ascii_without_what_reviewers_say_among_themselves() {
+    let app = TestApp::new().await;
+    let words = rule("odd", "quarantine", "true").replace("rule odd fired", "zur\u{fc}ckgehalten {\\\"errors\\\":[]}");
+    app.set_policy("main", &words).await;
+    let held = app.publish_crate(&app.admin, "main", &Crate::new("demo", "1.0.0")).await.expect(200).json();
+    let said = held["warnings"]["other"][0].as_str().unwrap();
+    assert!(said.bytes().all(|byte| matches!(byte, b' '..=b'~')) && said.len() <= 200, "{said:?}");
+    app.vote(&app.admin, "main", &only_item(&app).await, "reject").await.expect(200);
+    let reader = app.issue("reader", &["repo:main:read"]).await;
+    let refused = app.get(&reader, &download_path("main", "demo", "1.0.0")).await.expect(423);
+    for said in [detail(&refused), refused.reason.clone()] {
+        assert!(said.bytes().all(|byte| matches!(byte, b' '..=b'~')) && said.len() <= 200, "{said:?}");
+        assert!(!said.contains("looked at"), "the comment of the vote: {said}");
+    }
+    assert!(!refused.text().contains("looked at"));
 }

@@ -150,7 +150,7 @@ fn recorded(path: &str, content: &str) -> String {
 }
 
 /// A wheel that every installer takes: its file name and its bytes.
-fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
+pub fn wheel(name: &str, version: &str, headers: &str) -> (String, Vec<u8>) {
     let spelled = name.to_lowercase().split(['-', '_', '.']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
     let info = format!("{spelled}-{version}.dist-info");
     let metadata = format!("Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nSummary: For tests\n{headers}\n");

@@ -21,7 +21,8 @@ fn cargo_publishes_adds_builds_and_installs() {
     tool.run("cargo", &["add", "fortress-util", "--rename", "renamed", "--registry", "q"]).well().says(&["fortress_util"]);
     tool.run("cargo", &["add", "fortress_middle@0.2.0", "--features", "loud", "--registry", "q"]).well();
     tool.run("cargo", &["build"]).well().says(&["Compiling fortress_util v1.0.0", "Compiling fortress-tool v0.1.0"]);
-    publish(cargo, &tool.directory().join("Cargo.toml")).well();
+    // This time Cargo builds what it has packed, as it does unless told otherwise.
+    tool.run("cargo", &["publish", "--allow-dirty"]).well().says(&["Verifying fortress-tool v0.1.0", "Published fortress-tool v0.1.0"]);
 
     let other = bench.fresh("other", "main", &bench.served.reader("main").secret);
     other
@@ -102,6 +103,8 @@ fn cargo_logs_in_with_a_token_and_says_which_tokens_are_no_good() {
     user.run("cargo", &["login", "--registry", "q", &reader.secret]).well();
     assert!(std::fs::read_to_string(user.home().join(".cargo/credentials.toml")).unwrap().contains(&reader.secret));
     project.run("cargo", &["fetch"]).well();
+    let by_variable = bench.fresh("variable", "main", "").env("CARGO_REGISTRIES_Q_TOKEN", &reader.secret);
+    bench.project(&by_variable, "project", "1").run("cargo", &["fetch"]).well();
     let denied = publish(&user, &library(&user, "mine", "1.0.0", "")).badly();
     denied.says(&["403", "this needs the role write on repo main"]);
     bench.served.revoke(&reader);

@@ -147,9 +147,13 @@ fn is_told_when_its_token_is_no_good(tool: Tool) {
     let tokens = [("wrong", bench.served.wrong_token()), ("revoked", bench.served.revoked_token("main"))];
     for (name, token) in &tokens {
         let machine = Machine::new(&bench.served, name, tool, token);
-        let words = if tool == Tool::Bun { "unable to authenticate" } else { "401" };
+        let words = match tool {
+            Tool::Npm | Tool::Pnpm => "401",
+            Tool::Yarn => "Invalid authentication",
+            Tool::Bun => "unable to authenticate",
+        };
         machine.package("demo", "1.1.0", "module.exports = 1\n").publish().badly().says(&[words]);
-        machine.project("none").install("demo").badly().says(&["401"]);
+        machine.project("none").install("demo").badly().says(&[if tool == Tool::Yarn { words } else { "401" }]);
     }
     let reader = Machine::new(&bench.served, "reader", tool, &bench.served.reader("main").secret);
     reader.package("demo", "1.1.0", "module.exports = 1\n").publish().badly().says(&["403"]);

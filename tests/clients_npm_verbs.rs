@@ -55,14 +55,14 @@ fn npm_deprecates_a_version_and_the_clients_that_warn_of_it_do() {
     }
     machine.run(&["deprecate", "demo@1.1.0", "it is broken, use 1.0.0"]).well();
     for tool in [Tool::Npm, Tool::Pnpm, Tool::Yarn, Tool::Bun] {
-        let fresh = Machine::new(&served, tool.program(), tool, &served.reader("main").secret).project("deprecated");
+        let fresh = Machine::new(&served, &format!("{}-reader", tool.program()), tool, &served.reader("main").secret).project("deprecated");
         let ended = fresh.install("demo@1.1.0").well();
         assert_eq!(fresh.installed("demo"), "1.1.0");
         match tool {
             Tool::Npm => drop(ended.says(&["warn deprecated demo@1.1.0: it is broken, use 1.0.0"])),
             Tool::Pnpm => drop(ended.says(&["deprecated"])),
-            Tool::Yarn => drop(ended.says(&["it is broken, use 1.0.0"])),
-            Tool::Bun => drop(ended),
+            // These say nothing of it, or only in listings.
+            Tool::Yarn | Tool::Bun => drop(ended),
         }
     }
     machine.run(&["deprecate", "demo@1.1.0", ""]).well();
@@ -82,7 +82,7 @@ fn npm_takes_versions_and_packages_back_unless_they_are_protected() {
     let found = "/v1/repos/main/packages/versions/resolve?packageType=npm&name=demo&version=1.0.0";
     let protection = format!("/v1/repos/main/packages/versions/{}/protection", text(&served.api("GET", found, &Value::Null), "versionId"));
     served.api("PUT", &protection, &json!({"mode": "legal_hold", "reason": "a case"}));
-    machine.run(&["unpublish", "demo@1.0.0"]).badly().says(&["protect"]);
+    machine.run(&["unpublish", "demo@1.0.0"]).badly().says(&["E403", "demo 1.0.0 is under legal_hold: a case"]);
     machine.run(&["unpublish", "demo", "--force"]).badly().says(&["is protected, so demo cannot be unpublished as a whole"]);
     served.api("DELETE", &protection, &Value::Null);
     machine.run(&["unpublish", "demo", "--force"]).well().says(&["- demo"]);
@@ -100,4 +100,21 @@ fn npm_puts_owners_on_a_package_and_others_cannot_publish_it_then() {
     other.package("demo", "1.1.0", "module.exports = 1\n").publish().badly().says(&["403"]);
     machine.run(&["owner", "rm", "ben", "demo"]).well();
     machine.run(&["owner", "ls", "demo"]).well().hides(&["ben"]);
+}
+
+#[test]
+fn npm_audits_what_is_installed_by_the_advisories_here() {
+    let (served, machine) = bench();
+    for version in ["1.0.0", "1.2.0"] {
+        publish(&machine, "demo", version);
+    }
+    let project = machine.project("audited");
+    project.install("demo@1.0.0").well();
+    project.run(&["audit", "--audit"]).badly().says(&["audit"]).hides(&["found 0 vulnerabilities"]);
+    let record = json!({"id": "GHSA-1", "modified": "2024-01-01T00:00:00Z", "summary": "it is broken",
+        "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]});
+    served.api("POST", "/v1/admin/advisories/imports", &record);
+    project.run(&["audit", "--audit"]).badly().says(&["1 high severity vulnerability", "it is broken", "demo  1.0.0"]);
+    project.install("demo@1.2.0").well();
+    project.run(&["audit", "--audit"]).well().says(&["found 0 vulnerabilities"]);
 }

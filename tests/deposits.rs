@@ -1,6 +1,8 @@
 //! Whole versions brought at once. Invariant: what was denied leaves its record and nothing else, and of two uploads at once nobody is
 //! told that his bytes count when they do not.
 
+use std::sync::Arc;
+
 use artifortress::domain::access::{Permit, Write};
 use artifortress::error::Code;
 use artifortress::registry::Admitted;
@@ -79,20 +81,49 @@ async fn a_draft_made_by_hand_stays_when_a_deposit_into_it_is_denied() {
 }
 
 #[tokio::test]
-async fn a_deposit_that_broke_off_is_filled_anew_by_the_next_one_and_goes_with_its_denial() {
+async fn a_deposit_that_could_not_be_judged_leaves_nothing() {
     let app = TestApp::new().await;
     let (demo, permit) = (package("npm", "demo"), app.permit::<Write>(&app.admin, "main").await);
+    let (empty, mark) = (left(&app), app.mark());
     app.engine.set(Mood::Failing);
     let failed = app.deposit(&permit, (&demo, "1.0.0"), b"first", &["old"]).await.unwrap_err();
     assert_eq!(failed.code(), Code::PolicyError);
+    assert_eq!(left(&app), empty);
+    assert_eq!(app.audit_since(&mark)[4..], ["policy.error", "package.version.draft.removed"]);
     app.engine.set(Mood::Sound);
+    let bob = app.issue("bob", &["repo:main:write"]).await;
+    app.deposit(&app.permit::<Write>(&bob, "main").await, (&demo, "1.0.0"), b"second", &[]).await.unwrap();
+    assert!(app.registry().tags(&permit.reading(), &demo).unwrap().is_empty());
+}
+
+/// Begins a deposit and breaks it off while it is judged.
+async fn broken_off(app: &Arc<TestApp>, bytes: &'static [u8], tags: &'static [&'static str]) {
+    let already = app.engine.asked();
+    app.engine.set(Mood::Stuck);
+    let running = tokio::spawn({
+        let app = Arc::clone(app);
+        async move {
+            let permit = app.permit::<Write>(&app.admin, "main").await;
+            app.deposit(&permit, (&package("npm", "demo"), "1.0.0"), bytes, tags).await
+        }
+    });
+    let engine = Arc::clone(&app.engine);
+    tokio::task::block_in_place(|| engine.wait_until_asked(already + 1));
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    app.engine.set(Mood::Sound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_that_broke_off_is_filled_anew_by_the_next_one_and_goes_with_its_denial() {
+    let app = Arc::new(TestApp::new().await);
+    let (demo, permit) = (package("npm", "demo"), app.permit::<Write>(&app.admin, "main").await);
+    broken_off(&app, b"first", &["old"]).await;
     app.set_policy("main", DENY_ALL).await;
     app.deposit(&permit, (&demo, "1.0.0"), b"second", &[]).await.unwrap_err();
     assert!(app.ask("SELECT version_id FROM versions").is_empty());
-    app.engine.set(Mood::Failing);
-    app.deposit(&permit, (&demo, "1.0.0"), b"third", &["old"]).await.unwrap_err();
-    app.engine.set(Mood::Sound);
     app.set_policy("main", "").await;
+    broken_off(&app, b"third", &["old"]).await;
     app.deposit(&permit, (&demo, "1.0.0"), b"fourth", &["new"]).await.unwrap();
     assert_eq!(app.registry().tags(&permit.reading(), &demo).unwrap().into_keys().collect::<Vec<_>>(), ["new"]);
 }

@@ -98,7 +98,7 @@ async fn only_an_owner_publishes_deprecates_tags_and_unpublishes_a_package_that_
 async fn search_finds_what_is_visible_in_the_shape_that_npm_reads() {
     let app = TestApp::new().await;
     publish(&app, &app.admin, ("@team/searchable", "1.0.0"), &json!({"description": "finds things"})).await.expect(201);
-    app.set_policy("main", HOLD_ALL).await;
+    app.set_policy("main", &rule("held", "quarantine", r#"context.package.name == "searchable-held""#)).await;
     publish(&app, &app.admin, ("searchable-held", "1.0.0"), &json!({"description": "finds things"})).await.expect(201);
     app.run_jobs().await;
     let reader = app.issue("reader", &["repo:main:read"]).await;
@@ -135,4 +135,34 @@ async fn what_was_published_by_the_api_is_served_to_npm_with_the_digest_that_is_
     assert_eq!(version["dist"]["tarball"], "http://registry.test/npm/main/by-api/-/by-api-1.0.0.tgz");
     assert!(version["dist"]["integrity"].as_str().unwrap().starts_with("sha256-"), "{version}");
     assert_eq!(app.get(&app.admin, "/npm/main/by-api/-/by-api-1.0.0.tgz").await.expect(200).bytes, bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_is_answered_from_the_advisories_here_and_not_at_all_without_any() {
+    let app = TestApp::new().await;
+    let path = "/npm/main/-/npm/v1/security/advisories/bulk";
+    let asked = json!({"demo": ["1.0.0", "1.5.0"], "@team/fine": ["1.0.0"], "no name at all": ["1.0.0"]});
+    let ask = async |body: Vec<u8>, coding: &str| {
+        let call = app.call("POST", path).token(&app.admin).header("content-type", "application/json");
+        if coding.is_empty() { call.body(body) } else { call.header("content-encoding", coding).body(body) }.send().await
+    };
+    let unknown = ask(asked.to_string().into_bytes(), "").await.expect(404);
+    assert!(unknown.text().contains("no advisories on npm packages are known here"), "{}", unknown.text());
+    let record = json!({"id": "GHSA-1", "modified": "2024-01-01T00:00:00Z", "summary": "it is broken",
+        "references": [{"type": "ADVISORY", "url": "https://advisory.example/1"}],
+        "affected": [{"package": {"ecosystem": "npm", "name": "demo"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}]}]});
+    app.call("POST", "/v1/admin/advisories/imports").token(&app.admin).body(format!("{record}\n")).send().await.expect(200);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, asked.to_string().as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let plain = ask(asked.to_string().into_bytes(), "").await.expect(200).json();
+    assert_eq!(plain, ask(packed.clone(), "gzip").await.expect(200).json());
+    assert_eq!(plain.as_object().unwrap().keys().collect::<Vec<_>>(), ["demo"]);
+    let told = &plain["demo"][0];
+    let members = [&told["id"], &told["title"], &told["severity"], &told["vulnerable_versions"], &told["url"]];
+    assert_eq!(members, ["GHSA-1", "it is broken", "high", "<1.2.0", "https://advisory.example/1"], "{told}");
+    for (body, coding) in [(b"[]".to_vec(), ""), (packed, ""), (b"{}".to_vec(), "gzip")] {
+        let refused = ask(body, coding).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
 }

@@ -6,7 +6,7 @@ use artifortress::domain::name::{Coordinates, Subject};
 use artifortress::error::Code;
 use serde_json::{Value, json};
 
-use crate::support::{Package, Response, TestApp, items, package, version_of, version_path};
+use crate::support::{Package, Response, TestApp, UploadForm, items, package, version_of, version_path, wheel};
 
 const DEMO: &str = "/v1/repos/main/owners?packageType=npm&name=demo";
 
@@ -74,6 +74,31 @@ async fn whoever_is_no_owner_is_refused_by_every_way_and_told_whom_to_ask() {
     let refused = app.deposit(&permit, (&package("npm", "demo"), "2.2.0"), b"other", &[]).await.unwrap_err();
     assert_eq!(refused.code(), Code::Forbidden);
     app.publish(&ann, "main", &draft).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_protocols_refuse_whoever_is_no_owner_too_and_keep_nothing() {
+    let app = TestApp::new().await;
+    let (ann, bob) = (app.issue("ann", &["repo:main:write"]).await, app.issue("bob", &["repo:main:write"]).await);
+    let file = |token: &str, path: &str, bytes: &'static [u8]| app.call("PUT", &format!("/files/main/{path}")).token(token).body(bytes);
+    file(&ann, "tool/1.0/tool.bin?publish", b"one").send().await;
+    let wheels = [wheel("demo", "1.0", "", "a demo", "one"), wheel("demo", "1.1", "", "a demo", "two")];
+    app.send_form(&ann, &UploadForm::of("demo", "1.0", &wheels[0])).await.expect(200);
+    for (package_type, name) in [("generic", "tool"), ("pypi", "demo")] {
+        let path = format!("/v1/repos/main/owners?packageType={package_type}&name={name}&subject=ann");
+        app.call("PUT", &path).token(&ann).send().await.expect(200);
+    }
+    let state = || app.ask("SELECT name || version || state FROM version_rows ORDER BY version_id");
+    let before = state();
+    assert_eq!(before, ["tool1.0published", "demo1.0published"]);
+    let refused = file(&bob, "tool/2.0/tool.bin", b"two").send().await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("ann"), "{}", refused.text());
+    let refused = app.send_form(&bob, &UploadForm::of("demo", "1.1", &wheels[1])).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("ann"), "{}", refused.text());
+    assert_eq!(state(), before);
+    app.send_form(&ann, &UploadForm::of("demo", "1.1", &wheels[1])).await.expect(200);
 }
 
 fn at(version: &str) -> Coordinates {
@@ -193,4 +218,22 @@ async fn a_release_is_yanked_with_all_its_files_and_what_is_held_of_it_and_twice
         let refused = registry.yank_release(&permit, &at(version), Some(reason.to_owned())).await.unwrap_err();
         assert_eq!(refused.code(), code, "{version}");
     }
+}
+
+#[tokio::test]
+async fn a_release_published_file_by_file_is_yanked_with_each_of_its_files() {
+    let app = TestApp::new().await;
+    for (number, module) in ["one", "two"].iter().enumerate() {
+        let (_, bytes) = wheel("demo", "1.0", "", "a demo", module);
+        let file = (format!("demo-1.0-{}-py3-none-any.whl", number + 1), bytes);
+        let answer = app.send_form(&app.admin, &UploadForm::of("demo", "1.0", &file)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let permit = app.permit::<Write>(&app.admin, "main").await;
+    let release = Coordinates::new(package("pypi", "Demo"), "1.0.0").unwrap();
+    let yanked = "SELECT coalesce(yanked_reason, '-') FROM versions";
+    app.registry().yank_release(&permit, &release, Some("broken".to_owned())).await.unwrap();
+    assert_eq!(app.ask(yanked), ["broken", "broken"]);
+    app.registry().yank_release(&permit, &release, None).await.unwrap();
+    assert_eq!(app.ask(yanked), ["-", "-"]);
 }

@@ -43,6 +43,7 @@ mod pages;
 mod plans;
 mod policy_cases;
 mod proofs;
+mod pypi_search;
 mod quarantine;
 mod queue;
 mod races;

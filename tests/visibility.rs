@@ -116,9 +116,18 @@ fn addresses(pattern: &str, example: &str, held: &Withheld) -> Vec<String> {
         ("scope", vec![scope.to_owned(), encoded]),
         ("version", vec![held.version.clone()]),
         ("path", vec![held.file.clone()]),
-        ("file", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
-        ("fileName", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
-        ("filename", vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc")]),
+        (
+            "file",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
+        (
+            "fileName",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
+        (
+            "filename",
+            vec![file_name.to_owned(), format!("{file_name}.metadata"), format!("{file_name}.asc"), format!("{file_name}.provenance")],
+        ),
         ("crate", vec![held.name.clone(), held.name.replace('-', "_")]),
         ("first", vec![letters(0, 2), letters(0, 1)]),
         ("second", vec![letters(2, 4)]),

@@ -89,7 +89,7 @@ async fn the_document_names_what_is_withheld_with_the_reason_and_every_way_to_it
             assert_eq!((&document["versions"], &document["dist-tags"]), (&json!({}), &json!({})), "{document}");
             assert!(text(&document["policyRestrictions"], "message").starts_with(&format!("{name} 1.0.0 {word}: ")), "{document}");
             let restricted = document["policyRestrictions"]["versions"]["1.0.0"].as_object().unwrap();
-            assert_eq!(restricted.keys().map(String::as_str).collect::<Vec<_>>(), ["dist", "name", "version"], "and no more");
+            assert_eq!(restricted.keys().map(String::as_str).collect::<Vec<_>>(), ["name", "version", "dist"], "and no more");
             assert!(document["time"]["1.0.0"].is_string(), "{document}");
         }
         let file = format!("plain-{fate}-1.0.0.tgz");

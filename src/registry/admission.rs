@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// Makes a draft of a whole version and publishes it. A version that was published before with the same content is
-    /// left as it is. One that is denied leaves nothing but the record of that.
+    /// left as it is. One that is denied leaves nothing but the record of that, and one that could not be judged nothing.
     ///
     /// # Errors
     /// As for a publish; `bad_request` for what is no tag; `conflict` when the coordinate is taken, also by another upload of other
@@ -135,10 +135,22 @@ impl Registry {
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}
-                done => return done,
+                Err(error) => {
+                    self.withdraw(permit, deposited).await;
+                    return Err(error);
+                }
+                Ok(admitted) => return Ok(admitted),
             }
         }
         Err(too_restless())
+    }
+
+    /// Takes the draft of a deposit that failed away again; should that fail too, the publisher's next attempt fills the same draft.
+    async fn withdraw(&self, permit: &Permit<Write>, deposited: Deposited) {
+        let writing = permit.clone();
+        if let Err(error) = self.store.write(permit, move |tx| tx.withdraw_deposit(&writing, &deposited)).await {
+            tracing::warn!(?error, version = %deposited.version_id, "the draft of a failed publish is left");
+        }
     }
 
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {

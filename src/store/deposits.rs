@@ -1,5 +1,6 @@
-//! Whole versions brought at once. Invariant: a deposit that is denied leaves its evaluation and no draft, unless somebody had drafted
-//! there before by other means; the draft of an earlier deposit, which broke off, is emptied before it is filled again.
+//! Whole versions brought at once. Invariant: a deposit that is denied leaves its evaluation and no draft, one that was not decided not
+//! even that, unless somebody had drafted there before by other means; the draft of one that broke off is emptied before it is filled
+//! again.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use crate::domain::candidate::content_digest;
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::domain::id::VersionId;
+use crate::domain::lifecycle::State;
 use crate::domain::mark::TagName;
 use crate::domain::name::Coordinates;
 use crate::domain::version::Version;
@@ -103,15 +105,34 @@ impl Write<'_> {
         }
         let done = self.admit(permit, verdict)?;
         match done.value() {
-            Admission::Denied { .. } => self.remove_denied(&version).map(|event| done.and_all(event)),
+            Admission::Denied { .. } => self.remove_own_draft(&version, "denied by policy").map(|event| done.and_all(event)),
             Admission::Published { .. } | Admission::AlreadyPublished { .. } | Admission::Quarantined { .. } | Admission::Stale => Ok(done),
         }
     }
 
-    fn remove_denied(&self, version: &Version) -> Result<Option<Event>> {
+    /// Removes the draft of a deposit that was not decided: its publisher is told so and brings it again. What holds something else by
+    /// now, or was decided meanwhile, is left as it is.
+    ///
+    /// # Errors
+    /// Internal when SQLite fails.
+    pub fn withdraw_deposit(&mut self, permit: &Permit<Writing>, deposited: &Deposited) -> Result<Done<()>> {
+        let Some(found) = versions::find(self.connection(), permit.repo_key(), &deposited.version_id)? else {
+            return Ok(Done::unchanged(()));
+        };
+        let release = found.complete(self.connection())?.content;
+        let holds = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
+        if release.version.state != State::Draft || holds != deposited.content {
+            return Ok(Done::unchanged(()));
+        }
+        let removed = self.remove_own_draft(&release.version, "not decided")?;
+        Ok(Done::all((), removed.into_iter().collect()))
+    }
+
+    /// Removes a draft, if a deposit made it.
+    fn remove_own_draft(&self, version: &Version, reason: &str) -> Result<Option<Event>> {
         if !self.is_deposit(&version.id)? || !self.remove_draft(version)? {
             return Ok(None);
         }
-        Ok(Some(Event::DraftRemoved { version: versions::named(version), reason: "denied by policy".to_owned() }))
+        Ok(Some(Event::DraftRemoved { version: versions::named(version), reason: reason.to_owned() }))
     }
 }

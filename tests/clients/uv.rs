@@ -47,6 +47,10 @@ fn uv_installs_pins_ranges_lock_files_and_any_spelling() {
     bench.uv("odd", "ODD__NAME__X==1.0.post1+local.1").well();
     assert_eq!(bench.installed("odd", "odd_name_x"), "1.0.post1+local.1");
 
+    // The times in the index are those of this server.
+    bench.uv_from(&bench.index(), "before", &["--exclude-newer", "2020-01-01", "demo"]).badly();
+    bench.uv_from(&bench.index(), "after", &["--exclude-newer", "2999-01-01", "demo"]).well();
+
     let project = bench.uv_project("project", "app");
     uv(&project, &["lock"]).well();
     let lock = project.read("uv.lock");
@@ -121,6 +125,9 @@ fn uv_publishes_with_attestations_and_says_why_something_is_denied_or_there_alre
     assert_eq!((kept.status, kept.json()["attestation_bundles"][0]["attestations"][0].clone()), (200, attestation));
 
     bench.uv_publish(&bench.token, &[&wheel]).well();
+    let known =
+        ["publish", "--no-config", "--publish-url", &bench.upload_url(), "--check-url", &bench.index(), "--token", &bench.token, &wheel];
+    bench.client.run("uv", &known).well().says(&["skipping"]);
     let other = bench.wheel_that("demo", "1.0", "Keywords: other\n");
     let said = bench.uv_publish(&bench.token, &[&other]).badly().says(&["File already exists"]);
     bench.served.snapshot("uv", "publish-other-bytes", &said);

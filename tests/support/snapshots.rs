@@ -36,6 +36,8 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{40}\b", "SHASUM"),
         (r"\bsha512-\S+", "INTEGRITY"),
         (r"Published at \S+ TIME\s+[AP]M", "Published at MOMENT"),
+        (r"(Completed|Done|Failed with errors) in TIME( TIME)?", "$1"),
+        (r"(?i)(package size|packed size): \d+ ?k?B", "$1: SIZE"),
         (r"(?m)^Resolved, downloaded and extracted \[\d+\]\n", ""),
         // The interpreter is the machine's.
         (r"\bCPython \d+\.\d+\.\d+", "CPython"),

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// Bytes of a readme that are kept.
 const README_LIMIT_BYTES: usize = 64 * 1024;
+/// Bytes of a version's manifest that is kept, as for every other way in.
+const MANIFEST_LIMIT_BYTES: usize = 1024 * 1024;
 /// Members of a version that are the registry's to say, or that are kept apart.
 const NOT_KEPT: &[&str] = &[
     "dist",
@@ -157,7 +159,7 @@ impl<'a> Sent<'a> {
     /// The manifest to keep, with what the registry itself found out.
     ///
     /// # Errors
-    /// Internal, when it cannot be written as JSON.
+    /// `too_large`; internal, when it cannot be written as JSON.
     pub(super) fn kept(self, document: &Document<'_>, dist: &Dist, packed: &Packed) -> Result<Vec<u8>> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -173,7 +175,11 @@ impl<'a> Sent<'a> {
         let readme = self.members.read::<String>("readme").or_else(|| document.readme()).map(shortened);
         let members = self.members.only(|name| !NOT_KEPT.contains(&name));
         let kept = Kept { members, readme, has_install_script: packed.has_install_script, dist };
-        serde_json::to_vec(&kept).map_err(|cause| Error::internal("writing the manifest of an npm version", cause))
+        let kept = serde_json::to_vec(&kept).map_err(|cause| Error::internal("writing the manifest of an npm version", cause))?;
+        if kept.len() > MANIFEST_LIMIT_BYTES {
+            return Err(Error::too_large("the manifest of the version, in bytes,", MANIFEST_LIMIT_BYTES as u64));
+        }
+        Ok(kept)
     }
 }
 

@@ -7,6 +7,7 @@
 //! * a check of what is published: in `publish`, before bytes are given to the repo;
 //! * something that clients say of a package afterwards: in `change`.
 
+mod audit;
 mod base64;
 mod change;
 mod document;
@@ -76,6 +77,7 @@ fn account() -> Routes<App> {
     Routes::new()
         .get("/npm/{repoKey}/-/ping", "/npm/main/-/ping", session::ping)
         .get("/npm/{repoKey}/-/v1/search", "/npm/main/-/v1/search?text=demo&size=20&from=0", find::search)
+        .post("/npm/{repoKey}/-/npm/v1/security/advisories/bulk", "/npm/main/-/npm/v1/security/advisories/bulk", audit::bulk)
         .get("/npm/{repoKey}/-/whoami", "/npm/main/-/whoami", session::whoami)
         .get("/npm/{repoKey}/-/npm/v1/user", "/npm/main/-/npm/v1/user", session::user)
         .get("/npm/{repoKey}/-/user/{user}", "/npm/main/-/user/org.couchdb.user:ann", session::person)

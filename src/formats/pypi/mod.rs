@@ -20,6 +20,7 @@ mod page;
 mod simple;
 mod upload;
 mod wheel;
+mod xml_rpc;
 
 #[cfg(test)]
 mod reading_tests;
@@ -41,6 +42,8 @@ pub(super) fn routes() -> Routes<App> {
         .get("/pypi/{repoKey}/simple", "/pypi/main/simple", simple::to_projects)
         .get("/pypi/{repoKey}/simple/{project}/", "/pypi/main/simple/demo/", simple::project)
         .get("/pypi/{repoKey}/simple/{project}", "/pypi/main/simple/demo", simple::to_project)
+        .post("/pypi/{repoKey}/pypi", "/pypi/main/pypi", xml_rpc::call)
+        .post("/pypi/{repoKey}/pypi/", "/pypi/main/pypi/", xml_rpc::call)
         .get("/pypi/{repoKey}/pypi/{project}/json", "/pypi/main/pypi/demo/json", json_api::project)
         .get("/pypi/{repoKey}/pypi/{project}/{version}/json", "/pypi/main/pypi/demo/1.0/json", json_api::release)
         .get("/pypi/{repoKey}/files/{project}/{filename}", "/pypi/main/files/demo/demo-1.0-py3-none-any.whl", files::download)

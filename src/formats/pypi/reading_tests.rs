@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::sdist_tests::sdist;
 use super::tests::{JSON, form, wheel};
 use crate::domain::access::Write as Writing;
+use crate::domain::name::{Coordinates, PackageName, PackageType};
 use crate::domain::quarantine::Ballot;
 use crate::formats::tests::{Answer, TestApp};
 use crate::http::Method;
@@ -53,6 +55,29 @@ async fn the_json_api_tells_of_a_project_and_of_each_release() {
     assert_eq!((&release["urls"][0]["yanked"], &release["urls"][0]["yanked_reason"]), (&json!(true), &reason));
     assert_eq!((&body["releases"]["1.1"][0]["yanked_reason"], &simple["files"][1]["yanked"]), (&reason, &reason));
     assert_eq!(body["releases"].as_object().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_release_that_is_yanked_as_a_whole_says_so_at_each_of_its_files_in_every_form() {
+    let app = TestApp::start().await;
+    app.publish("demo", "1.0", "").await;
+    app.publish("demo", "1.1", "").await;
+    assert_eq!(app.upload(form("demo", "1.1", &sdist("1.1", ""), &[])).await.status, 200);
+    let at = Coordinates::new(PackageName::new(PackageType::pypi(), "", "demo").unwrap(), "1.1").unwrap();
+    let permit = app.permit::<Writing>().await;
+    for reason in [Some("broken & \"odd\"".to_owned()), None] {
+        app.app().registry.yank_release(&permit, &at, reason.clone()).await.unwrap();
+        let simple = app.index_json("demo", "").await;
+        let html = app.get("/pypi/main/simple/demo/", "").await.text();
+        let release = project(&app, "demo/1.1", "").await.json();
+        let yanked = reason.map_or(json!(false), Value::from);
+        assert_eq!(html.matches("data-yanked=\"broken &#38; &#34;odd&#34;\"").count(), if yanked == false { 0 } else { 2 }, "{html}");
+        for number in [1, 2] {
+            assert_eq!(simple["files"][number]["yanked"], yanked, "{simple}");
+            assert_eq!(release["urls"][number - 1]["yanked"], yanked != false, "{release}");
+        }
+        assert_eq!(project(&app, "demo", "").await.json()["info"]["version"], if yanked == false { "1.1" } else { "1.0" });
+    }
 }
 
 #[tokio::test]

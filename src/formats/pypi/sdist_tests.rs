@@ -26,7 +26,7 @@ fn tarball(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// An sdist of `demo` with this PKG-INFO.
-fn sdist(version: &str, headers: &str) -> (String, Vec<u8>) {
+pub(super) fn sdist(version: &str, headers: &str) -> (String, Vec<u8>) {
     let information = format!("{headers}Name: demo\nVersion: {version}\n\nText.\n");
     let files =
         [("demo/PKG-INFO", information.as_bytes()), ("demo/demo.egg-info/PKG-INFO", b"Name: other\n"), ("demo/demo.py", b"A = 1\n")];
