@@ -14,6 +14,7 @@ mod clients_cargo;
 mod clients_cargo_holds;
 mod clients_npm;
 mod clients_npm_verbs;
+mod clients_settings;
 mod command_line;
 mod command_line_hostile;
 mod command_line_quarantine;

@@ -35,7 +35,7 @@ fn each_client_is_told_of_one_source_and_of_no_other() {
         ),
         (Tool::Pdm, "[[tool.pdm.source]]\nname = \"pypi\"\nurl = \"http://127.0.0.1:8466/pypi/main/simple/\""),
         (Tool::Npm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${AFT_TOKEN?}"),
-        (Tool::Pnpm, "registry=http://127.0.0.1:8466/npm/main/\n//127.0.0.1:8466/npm/main/:_authToken=${AFT_TOKEN-}"),
+        (Tool::Pnpm, "registry=http://127.0.0.1:8466/npm/main/"),
         (
             Tool::Yarn,
             "npmRegistryServer: \"http://127.0.0.1:8466/npm/main/\"\nnpmAuthToken: \"${AFT_TOKEN:-}\"\nnpmMinimalAgeGate: 0\nunsafeHttpWhitelist:\n  - \"127.0.0.1\"",

@@ -46,9 +46,8 @@ pub(super) fn text(tool: Tool, source: &Source) -> Option<String> {
         Tool::Uv => uv(source),
         Tool::Poetry => poetry(source),
         Tool::Pdm => pdm(source),
-        // Each says in its own way that a variable may be unset; what it cannot read so it would send as the token.
-        Tool::Npm => npm("npm", "${AFT_TOKEN?}", source),
-        Tool::Pnpm => npm("pnpm", "${AFT_TOKEN-}", source),
+        Tool::Npm => npm(source),
+        Tool::Pnpm => pnpm(source),
         Tool::Yarn => yarn(source),
         Tool::Bun => bun(source),
         Tool::Cargo => cargo(source),
@@ -108,13 +107,25 @@ url = \"{simple}\"
     )
 }
 
-fn npm(name: &str, token: &str, source: &Source) -> String {
+fn npm(source: &Source) -> String {
     let (registry, authority, repo) = (source.npm(), &source.authority, &source.repo);
     format!(
-        "# {name} takes every package from here. A registry of its own for a scope would let in from there what is refused here.
+        "# npm takes every package from here. A registry of its own for a scope would let in from there what is refused here.
 # Where a token is needed: export AFT_TOKEN=…
 registry={registry}
-//{authority}/npm/{repo}/:_authToken={token}
+//{authority}/npm/{repo}/:_authToken=${{AFT_TOKEN?}}
+"
+    )
+}
+
+/// What npm takes for a variable that may be unset, pnpm sends as a token, and an unset variable as an empty one.
+fn pnpm(source: &Source) -> String {
+    let (registry, authority, repo) = (source.npm(), &source.authority, &source.repo);
+    format!(
+        "# pnpm takes every package from here. A registry of its own for a scope would let in from there what is refused here.
+# Where a token is needed: export AFT_TOKEN=… and take the sign from before this line:
+#//{authority}/npm/{repo}/:_authToken=${{AFT_TOKEN}}
+registry={registry}
 "
     )
 }
