@@ -223,7 +223,8 @@ fn without_what_was_asked(answer: Response, address: &str, held: &Withheld) -> R
         .map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned())
         .filter(|part| part.to_lowercase().contains(CANARY) || held.secrets.iter().any(|secret| part.contains(secret)))
         .collect();
-    let without = |text: String| typed.iter().fold(text, |text, part| text.replace(part, "…"));
+    // A name comes back in its one spelling too.
+    let without = |text: String| typed.iter().fold(text, |text, part| text.replace(part, "…").replace(&part.to_lowercase(), "…"));
     answer.bytes = without(answer.text()).into();
     answer.reason = without(answer.reason);
     answer

@@ -93,7 +93,10 @@ fn each_protocol_tells_the_same_line_in_its_own_form() {
         (423, &told.clone().into(), &"urn:artifortress:quarantined-version".into())
     );
     let (status, npm, headers) = refused(npm_refusal, &error);
-    assert_eq!((status.as_u16(), &npm["error"], headers["npm-notice"].to_str().unwrap()), (403, &told.clone().into(), told.as_str()));
+    // npm blots out ids, so a dash of this one is written in another way.
+    let of_npm = told.replace(ID, &ID.replacen('-', "%2D", 1));
+    assert_ne!(of_npm, told);
+    assert_eq!((status.as_u16(), &npm["error"], headers["npm-notice"].to_str().unwrap()), (403, &of_npm.clone().into(), of_npm.as_str()));
     let (status, cargo, _) = refused(cargo_refusal, &error);
     assert_eq!((status.as_u16(), &cargo["errors"][0]["detail"]), (423, &told.into()));
     for body in [body, npm, cargo] {
