@@ -95,6 +95,31 @@ async fn only_an_owner_publishes_deprecates_tags_and_unpublishes_a_package_that_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_of_another_package_changes_nothing_at_this_ones_address() {
+    let app = TestApp::new().await;
+    publish(&app, &app.admin, ("demo", "1.0.0"), &json!({})).await.expect(201);
+    let said = |name: &str| json!({"name": name, "versions": {"1.0.0": {"name": name, "version": "1.0.0", "deprecated": "gone"}}});
+    for path in ["/npm/main/demo", "/npm/main/demo/-rev/1-a"] {
+        let refused = app.call("PUT", path).token(&app.admin).json(&said("other")).send().await.expect(400);
+        assert!(refused.text().contains("of the package other"), "{}", refused.text());
+    }
+    let document = app.get(&app.admin, "/npm/main/demo").await.expect(200).json();
+    assert_eq!(document["versions"]["1.0.0"]["deprecated"], Value::Null);
+    app.call("PUT", "/npm/main/demo").token(&app.admin).json(&said("demo")).send().await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_of_a_package_of_which_everything_is_held_says_so_instead_of_being_absent() {
+    let app = TestApp::new().await;
+    app.set_policy("main", HOLD_ALL).await;
+    publish(&app, &app.admin, ("held", "1.0.0"), &json!({})).await.expect(201);
+    let reader = app.issue("reader", &["repo:main:read"]).await;
+    let refused = app.get(&reader, "/npm/main/held/latest").await.expect(403);
+    assert!(refused.text().contains("held 1.0.0 quarantined"), "{}", refused.text());
+    app.get(&reader, "/npm/main/held/next").await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn search_finds_what_is_visible_in_the_shape_that_npm_reads() {
     let app = TestApp::new().await;
     publish(&app, &app.admin, ("@team/searchable", "1.0.0"), &json!({"description": "finds things"})).await.expect(201);

@@ -51,6 +51,7 @@ pub(super) async fn apply(app: Arc<App>, permit: Permit<Write>, package: Package
     let said = app
         .run(move |app| {
             let document = Document::parse(&document)?;
+            check_name(&document, &wanted)?;
             if app.registry.listed_versions(&reading, &wanted)?.is_empty() {
                 return Err(Error::not_found(format!("the package {}", name::written(&wanted))));
             }
@@ -69,6 +70,16 @@ pub(super) async fn apply(app: Arc<App>, permit: Permit<Write>, package: Package
         set_owners(&app, &permit, &package, &owners).await?;
     }
     done(&package)
+}
+
+/// A document that names a package must name the one at whose address it came: what it says would stand at another's versions.
+fn check_name(document: &Document<'_>, package: &PackageName) -> Result<()> {
+    let key = |package: &PackageName| (package.namespace_key().to_owned(), package.name_key().to_owned());
+    let is_other = |said: &&str| name::package(said).map_or(true, |said| key(&said) != key(package));
+    document.name.as_deref().filter(is_other).map_or(Ok(()), |said| {
+        let written = name::written(package);
+        Err(Error::bad_request(format!("the document is of the package {said}, but it was sent to the address of {written}")))
+    })
 }
 
 /// The names in a list of maintainers.

@@ -12,7 +12,7 @@ use crate::domain::access::{Permit, Read};
 use crate::domain::name::{Coordinates, PackageName};
 use crate::domain::version::Release;
 use crate::domain::visibility::Visible;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::formats::{Audience, explained};
 use crate::http::{Reply, Request, header};
 use crate::pages::{self, Page, PageKey};
@@ -89,7 +89,10 @@ fn render(app: &App, permit: &Permit<Read>, package: &PackageName, (base_url, fo
     let Some(packument) = Packument::of(entries, &tags, owners) else { return Ok(None) };
     let latest = packument.latest().filter(|_| form == Form::Full);
     // It may have been withheld since the versions were listed; then the next reader finds it so.
-    let latest = latest.and_then(|id| app.registry.visible_release(permit, &id).ok());
+    let latest = match latest.map(|id| app.registry.visible_release(permit, &id)).transpose() {
+        Err(error) if ![Code::QuarantinedVersion, Code::NotFound].contains(&error.code()) => return Err(error),
+        found => found.ok().flatten(),
+    };
     Page::new(form.media_type(), packument.render(latest.as_ref(), frame)?).map(Some)
 }
 
@@ -115,9 +118,11 @@ async fn version_document(app: Arc<App>, permit: Permit<Read>, request: Request,
     pages::reply(&request, &page)
 }
 
+/// What a tag names: where everything is withheld, that is the withheld version, so that the reader is told why.
 fn tagged(app: &App, permit: &Permit<Read>, package: &PackageName, tag: &str) -> Result<Coordinates> {
-    let pointed = pointed_tags(app, permit, package)?;
-    let version = pointed.get(tag).ok_or_else(|| Error::not_found(format!("the version or tag {tag} of {}", name::written(package))))?;
+    let (pointed, named) = (pointed_tags(app, permit, package)?, app.registry.tags(permit, package)?);
+    let version = pointed.get(tag).or_else(|| named.get(tag));
+    let version = version.ok_or_else(|| Error::not_found(format!("the version or tag {tag} of {}", name::written(package))))?;
     Coordinates::new(package.clone(), version)
 }
 

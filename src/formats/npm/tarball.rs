@@ -41,6 +41,8 @@ struct Manifest(Map<String, Value>);
 pub(super) fn read(file: File, at: &Coordinates) -> Result<Packed> {
     let unpacked = MultiGzDecoder::new(BufReader::new(file)).take(UNPACKED_LIMIT_BYTES);
     let mut archive = tar::Archive::new(unpacked);
+    // An empty block ends the archive for some clients and is passed over by others.
+    archive.set_ignore_zeros(true);
     let (mut packed, mut entry_count, mut is_named, mut has_binding, mut builds) = (Packed::default(), 0, false, false, true);
     for entry in archive.entries().map_err(|cause| broken(&cause))? {
         let mut entry = entry.map_err(|cause| broken(&cause))?;
@@ -48,7 +50,8 @@ pub(super) fn read(file: File, at: &Coordinates) -> Result<Packed> {
         if entry_count > ENTRIES_LIMIT {
             return Err(Error::too_large("the number of files in the tarball", ENTRIES_LIMIT));
         }
-        if !entry.header().entry_type().is_file() {
+        let kind = entry.header().entry_type();
+        if !(kind.is_file() || kind.is_contiguous()) {
             continue;
         }
         packed.file_count += 1;
@@ -65,6 +68,9 @@ pub(super) fn read(file: File, at: &Coordinates) -> Result<Packed> {
             Some(_) | None => {}
         }
     }
+    if archive.into_inner().limit() == 0 {
+        return Err(Error::too_large("the tarball when it is unpacked, in bytes,", UNPACKED_LIMIT_BYTES));
+    }
     if !is_named {
         return Err(refused("it has no package.json in its top directory"));
     }
@@ -72,12 +78,13 @@ pub(super) fn read(file: File, at: &Coordinates) -> Result<Packed> {
     Ok(packed)
 }
 
-/// The name of a file in the top directory, whatever that is called: clients leave the first segment out.
+/// The name of a file in the top directory, whatever that is called, in whatever bytes: clients leave the first segment out, and some
+/// take a backslash for a slash.
 fn top_file(path: &[u8]) -> Option<&'static str> {
-    let text = std::str::from_utf8(path).ok()?;
-    let mut segments = text.split('/').filter(|segment| !segment.is_empty() && *segment != ".");
+    let is_separator = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let mut segments = path.split(is_separator).filter(|segment| !segment.is_empty() && *segment != b".");
     let (_, name, end) = (segments.next()?, segments.next()?, segments.next());
-    let known = ["package.json", "binding.gyp"].into_iter().find(|known| name.eq_ignore_ascii_case(known))?;
+    let known = ["package.json", "binding.gyp"].into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes()))?;
     end.is_none().then_some(known)
 }
 
@@ -194,5 +201,44 @@ pub(super) mod tests {
             let error = read_bytes(&bytes, "a").unwrap_err();
             assert!(error.message().contains(words), "{error}");
         }
+    }
+
+    /// The tar archive of one file, without the blocks that end it.
+    fn entry(path: &[u8], kind: tar::EntryType, text: &str) -> Vec<u8> {
+        let mut header = tar::Header::new_ustar();
+        header.as_ustar_mut().unwrap().name[..path.len()].copy_from_slice(path);
+        header.set_entry_type(kind);
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    #[test]
+    fn what_some_client_takes_for_the_package_json_is_read_wherever_it_hides() {
+        let good = entry(b"package/package.json", tar::EntryType::Regular, r#"{"name":"a","version":"1.0.0"}"#);
+        let evil = r#"{"name":"a","version":"1.0.0","scripts":{"postinstall":"x"}}"#;
+        let archived = |parts: &[&[u8]]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            parts.iter().for_each(|part| encoder.write_all(part).unwrap());
+            encoder.write_all(&[0; 1024]).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert!(!read_bytes(&archived(&[&good]), "a").unwrap().has_install_script);
+        let hidden = entry(b"package/package.json", tar::EntryType::Regular, evil);
+        for (how, bytes) in [
+            ("behind one empty block", archived(&[&good, &[0; 512], &hidden])),
+            ("behind the end", archived(&[&good, &[0; 1024], &hidden])),
+            ("as a contiguous file", archived(&[&good, &entry(b"package/package.json", tar::EntryType::Continuous, evil)])),
+            ("in a directory that is no text", archived(&[&good, &entry(b"\xff/package.json", tar::EntryType::Regular, evil)])),
+            ("behind a backslash", archived(&[&good, &entry(b"x\\package.json", tar::EntryType::Regular, evil)])),
+        ] {
+            assert!(read_bytes(&bytes, "a").unwrap().has_install_script, "{how}");
+        }
+        let garbage = archived(&[&good, &[0; 1024], &[7; 512]]);
+        assert!(read_bytes(&garbage, "a").unwrap_err().message().contains("no whole gzip"));
     }
 }
