@@ -1,6 +1,16 @@
-//! The one hop from the async world to the blocking pool. Invariant: nothing else in the crate moves work to other threads of the runtime.
+//! The hops from the async world to other threads: the runtime's blocking pool, and threads that yield to everything else. Invariant:
+//! nothing else in the crate moves work to other threads of the runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+
+/// How far the yielding threads stand back (nice(2)): whoever is waited for gets about nine times their share of a busy processor.
+const NICENESS: i32 = 10;
 
 /// Runs blocking `work` (SQLite reads, file operations, hashing) on the runtime's blocking pool, inside the caller's log span.
 ///
@@ -17,5 +27,79 @@ where
     match task.await {
         Ok(result) => result,
         Err(cause) => Err(Error::internal("running work on the blocking pool", cause)),
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads for long computations, which stand back whenever the processors are wanted by others: no request waits for somebody's slow
+/// policy. They end when this is dropped.
+#[derive(Debug, Clone)]
+pub struct Yielding {
+    jobs: Sender<Job>,
+}
+
+impl Yielding {
+    /// `count` threads of this name, or as many as the machine gives; without any, all work fails.
+    #[must_use]
+    pub fn start(name: &str, count: usize) -> Yielding {
+        let (jobs, waiting) = channel::<Job>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..count.max(1) {
+            let waiting = Arc::clone(&waiting);
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work_off(&waiting));
+            if let Err(cause) = thread {
+                tracing::error!(%cause, name, "a thread for long computations cannot be started");
+            }
+        }
+        Yielding { jobs }
+    }
+
+    /// Runs `work` on one of the threads, inside the caller's log span; it must not wait for anything.
+    ///
+    /// # Errors
+    /// What `work` returns; internal, when `work` panicked.
+    pub async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let span = tracing::Span::current();
+        let job: Job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| span.in_scope(work)));
+            // Nobody waits any more when the request was dropped or its time is over.
+            drop(answer.send(result.unwrap_or_else(|_| Err(Error::internal("running a long computation", "it panicked")))));
+        });
+        let gone = |_| Error::internal("running a long computation", "its threads are gone");
+        self.jobs.send(job).map_err(|_| gone(()))?;
+        answered.await.map_err(|_| gone(()))?
+    }
+}
+
+fn work_off(waiting: &Mutex<Receiver<Job>>) {
+    if let Err(cause) = rustix::process::nice(NICENESS) {
+        tracing::warn!(%cause, "long computations cannot stand back for others");
+    }
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_computation_that_panics_is_an_error_and_its_thread_works_on() {
+        let threads = Yielding::start("test", 1);
+        let failed = threads.run(|| -> Result<()> { panic!("on purpose") }).await;
+        assert!(failed.is_err());
+        let own = rustix::process::nice(0).unwrap();
+        assert_eq!(threads.run(|| Ok(rustix::process::nice(0).unwrap())).await.unwrap(), (own + NICENESS).min(19));
     }
 }

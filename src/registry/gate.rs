@@ -15,7 +15,7 @@ use crate::domain::digest::Digest;
 use crate::domain::event::Named;
 use crate::domain::waiver::FiringPart;
 use crate::error::{Code, Error, Result};
-use crate::hop;
+use crate::hop::{self, Yielding};
 use crate::metrics::Metrics;
 use crate::policy::{Cases, Document, Engine, PolicyInForce, Verdict, refusal_of};
 use crate::store::{Dossier, PolicyRevision, PolicySnapshot, Question};
@@ -40,6 +40,7 @@ pub struct GateLimits {
 pub struct Gate {
     shared: Arc<Shared>,
     slots: Arc<Slots>,
+    threads: Yielding,
     checks: Arc<Semaphore>,
     budget_ms: u64,
     metrics: Arc<Metrics>,
@@ -58,6 +59,7 @@ impl Gate {
         Gate {
             shared: Arc::new(shared),
             slots: Arc::new(Slots::new(limits.concurrent, limits.concurrent_per_repo)),
+            threads: Yielding::start("evaluation", limits.concurrent),
             checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
             budget_ms: limits.budget_ms,
             metrics,
@@ -128,18 +130,24 @@ impl Gate {
     {
         let action = question.action;
         let (shared, slots, repo) = (Arc::clone(&self.shared), Arc::clone(&self.slots), named.repo.clone());
+        let threads = self.threads.clone();
         let work = async move {
             let slot = slots.acquire(Some(&repo)).await?;
-            hop::run(move || {
-                // The slot is given back when the work ends, also when nobody waits for it any more.
-                let _slot = slot;
+            // The slot is given back when the work ends, also when nobody waits for it any more.
+            let gathered = hop::run(move || {
+                let slot = slot;
                 let dossier = gather()?;
                 let policies = shared.in_force(dossier.policies())?;
-                let candidate = dossier.into_candidate(question)?;
-                let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
-                Ok(shared.engine.foresee(&policies, &candidate, verdict))
-            })
-            .await
+                Ok((slot, shared, policies, dossier.into_candidate(question)?))
+            });
+            let (slot, shared, policies, candidate) = gathered.await?;
+            threads
+                .run(move || {
+                    let _slot = slot;
+                    let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
+                    Ok(shared.engine.foresee(&policies, &candidate, verdict))
+                })
+                .await
         };
         match tokio::time::timeout_at(deadline, work).await {
             Ok(Err(error)) if error.code() == Code::PolicyError => Err(error.with("action", action.as_str())),
