@@ -22,7 +22,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::error::Result;
 use crate::metrics::Metrics;
-pub use disk::DiskSpace;
+pub use disk::{DiskSpace, space as disk_space};
 use disk::{create_directory, disk_fault, sync_directory};
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
