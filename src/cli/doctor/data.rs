@@ -5,9 +5,8 @@ use std::path::Path;
 
 use super::super::connection::ServerFlags;
 use super::super::directory::Holder;
-use super::super::table::{bytes, counted};
-use super::Finding;
-use super::server::FREE_LIMIT_BYTES;
+use super::super::table::counted;
+use super::{Finding, server};
 use crate::blobs::disk_space;
 use crate::store;
 
@@ -28,11 +27,7 @@ pub(super) fn look_without_server(directory: &Path) -> Vec<Finding> {
     let mut findings = vec![Finding::bad("server", words, start)];
     findings.extend(sound(directory));
     findings.push(match disk_space(directory) {
-        Ok(space) if space.free_bytes >= FREE_LIMIT_BYTES => Finding::good("disk", format!("{} free", bytes(space.free_bytes))),
-        Ok(space) => {
-            let next = "make room, or enlarge the disk, before the server is started";
-            Finding::bad("disk", format!("{} free", bytes(space.free_bytes)), next)
-        }
+        Ok(space) => server::disk(space.free_bytes, space.size_bytes),
         Err(cause) => Finding::warning("disk", cause.to_string(), "run this as the user whom the server runs as"),
     });
     findings.push(if directory.join("search.db").is_file() {

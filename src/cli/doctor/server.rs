@@ -11,8 +11,8 @@ use super::{Finding, work};
 
 /// Clocks that differ by more than this make ages wrong.
 const CLOCK_LIMIT_SECONDS: i64 = 60;
-/// With less free than this, writes will soon be refused.
-pub(super) const FREE_LIMIT_BYTES: u64 = 1 << 30;
+/// With less free than this, readiness fails and writes are refused.
+const FREE_LIMIT_BYTES: u64 = 64 << 20;
 /// A journal this large is not being written back: something reads for very long.
 const WAL_LIMIT_BYTES: u64 = 256 << 20;
 /// Advisories older than this miss what is found meanwhile.
@@ -54,13 +54,10 @@ fn of_summary(session: &Session, summary: &Value) -> Vec<Finding> {
             Finding::warning("clock", words, "set both by NTP: cooldowns, expiry and audit go by the server's clock")
         });
     }
-    match count(summary, "/disk/freeBytes") {
-        Some(free) if free < FREE_LIMIT_BYTES => {
-            findings.push(Finding::bad("disk", format!("{} free", bytes(free)), "make room: without it uploads are refused"));
-        }
-        Some(free) => findings.push(Finding::good("disk", format!("{} free", bytes(free)))),
-        None => findings.push(Finding::warning("disk", "the disk does not say how much is free", "look at the log of the server")),
-    }
+    findings.push(match (count(summary, "/disk/freeBytes"), count(summary, "/disk/sizeBytes")) {
+        (Some(free), Some(size)) => disk(free, size),
+        _ => Finding::warning("disk", "the server does not say how much is free", "look at the log of the server"),
+    });
     if let Some(wal) = count(summary, "/databases/state/walBytes") {
         findings.push(if wal > WAL_LIMIT_BYTES {
             let words = format!("the journal of state.db has {}", bytes(wal));
@@ -71,6 +68,18 @@ fn of_summary(session: &Session, summary: &Value) -> Vec<Finding> {
     }
     findings.extend(work::of_summary(summary));
     findings
+}
+
+/// How a disk of `size` bytes with `free` ones does: below a tenth it is time to make room.
+pub(super) fn disk(free: u64, size: u64) -> Finding {
+    let words = format!("{} free of {}", bytes(free), bytes(size));
+    if free < FREE_LIMIT_BYTES {
+        return Finding::bad("disk", words, "make room: without it uploads are refused");
+    }
+    if free < size / 10 {
+        return Finding::warning("disk", words, "make room, or enlarge it, before uploads are refused");
+    }
+    Finding::good("disk", words)
 }
 
 async fn policy(session: &Session) -> Finding {

@@ -89,11 +89,12 @@ pub(super) async fn decisions(session: &Session, repo: &str) -> Finding {
     };
     let last: Vec<&Value> = list(&found, "/items").iter().filter(|item| !is_canary(item)).collect();
     let is_let_in = |item: &&&Value| text(item, "/decision").as_deref() == Some("allow");
-    if last.len() < REFUSALS_IN_A_ROW || last.iter().find(is_let_in).is_some() {
-        return Finding::good(
-            "decisions",
-            format!("of the last {} some were let in, or they are few", counted(last.len() as u64, "decision")),
-        );
+    if last.len() < REFUSALS_IN_A_ROW {
+        return Finding::good("decisions", format!("only {} so far in {repo}", counted(last.len() as u64, "decision")));
+    }
+    let let_in = last.iter().filter(is_let_in).count();
+    if let_in > 0 {
+        return Finding::good("decisions", format!("{let_in} of the last {} in {repo} were let in", last.len()));
     }
     let rules = last.iter().flat_map(|item| list(item, "/reasons")).filter_map(|reason| text(reason, "/rule"));
     let mut rules: Vec<String> = rules.collect();
