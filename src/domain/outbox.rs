@@ -109,6 +109,7 @@ impl Event {
             | Event::Webhook(_)
             | Event::Exception(_)
             | Event::Mark(_)
+            | Event::Space(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

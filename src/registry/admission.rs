@@ -10,6 +10,7 @@ use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::lifecycle::State;
 use crate::domain::name::Coordinates;
 use crate::domain::time::Time;
 use crate::domain::visibility::withheld;
@@ -172,7 +173,6 @@ impl Registry {
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
         let (store, permit) = (Arc::clone(&self.store), permit.clone());
         hop::run(move || {
-            use crate::domain::lifecycle::State;
             let view = store.author(&permit)?;
             let dossier = view.dossier(&id)?;
             match dossier.state() {
@@ -281,6 +281,9 @@ impl Registry {
 
 /// The dossier, unless there is nothing to judge: a draft may have lost its last file since somebody asked to publish it.
 fn with_files(dossier: Dossier) -> Result<Dossier> {
+    if dossier.file_count() == 0 && dossier.state() == State::Tombstoned {
+        return Err(Error::conflict(format!("the files of {} were removed for good; publish a new version", dossier.title())));
+    }
     if dossier.file_count() == 0 {
         return Err(Error::conflict(format!("{} has no files; put entries into the draft before publishing it", dossier.title())));
     }

@@ -85,6 +85,7 @@ fn tombstone(row: &Row<'_>) -> rusqlite::Result<Option<Tombstone>> {
         at: rows::time(row, "tombstoned_at")?,
         reason: row.get::<_, Option<String>>("tombstone_reason")?.unwrap_or_default(),
         restorable_until: rows::time(row, "restorable_until")?,
+        purged_at: rows::time_optional(row, "purged_at")?,
         taken_from: rows::parse(row, "tombstoned_from")?,
     }))
 }
@@ -214,8 +215,9 @@ pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest:
                 version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
                 version_rows.opens_at,
                 entries.path, entries.size_bytes, entries.media_type, entries.sha1
-         FROM entries JOIN version_rows USING (version_id)
-         WHERE entries.digest = :digest AND version_rows.repo_key = :repo
+         FROM (SELECT version_id, path_key, path, size_bytes, media_type, sha1 FROM entries WHERE digest = :digest
+               UNION ALL SELECT version_id, path_key, path, size_bytes, media_type, sha1 FROM purged_entries WHERE digest = :digest) AS entries
+         JOIN version_rows USING (version_id) WHERE version_rows.repo_key = :repo
          ORDER BY entries.version_id, entries.path_key",
     )?;
     let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
