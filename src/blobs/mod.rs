@@ -9,7 +9,7 @@
 //! * another place to keep bytes: keep `Stored` and `Content` as they are and change what lies behind them.
 
 mod disk;
-mod removal;
+mod hold;
 pub mod serve;
 pub mod stage;
 pub mod staged;
@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 pub use disk::DiskSpace;
 use disk::{create_directory, disk_fault, sync_directory};
-pub use removal::{HeldForBackup, HeldForRemoval, hold_for_backup, hold_for_removal};
+pub use hold::{BackupHold, RemovalHold, hold_for_backup, hold_for_removal};
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use md5::Md5;
 use sha1::{Digest as _, Sha1};
 
 use super::disk::{disk_fault, hash_reader, read_pieces, remove_if_present, sync_directory};
-use super::{Blobs, HeldForRemoval, hold_for_removal};
+use super::{Blobs, RemovalHold, hold_for_removal};
 use crate::domain::digest::{Digest, hex};
 use crate::domain::id::UploadId;
 use crate::error::{Error, Result};
@@ -141,11 +141,11 @@ impl Vault {
         Ok(deletion)
     }
 
-    /// Keeps backups from beginning, so that blobs may be removed: for one batch.
+    /// Keeps backups from beginning, so that blobs may be removed, for one batch; `None` while one is made.
     ///
     /// # Errors
-    /// `unavailable` while a backup is made; internal.
-    pub fn hold_for_removal(&self) -> Result<HeldForRemoval> {
+    /// Internal, when the lock cannot be had at all.
+    pub fn hold_for_removal(&self) -> Result<Option<RemovalHold>> {
         hold_for_removal(&self.0.inner.data_dir)
     }
 

@@ -143,12 +143,10 @@ impl Registry {
             self.check_reserved(permit, new.coordinates.package(), Action::Publish).await?;
             let (writing, bringing, pinned) = (permit.clone(), Arc::clone(&new), Arc::clone(&kept));
             let deposited = self.store.write(permit, move |tx| {
-                // The write may outlive the request; what it names stays until then.
-                let done = tx.deposit(&writing, &bringing);
-                drop(pinned);
-                done
+                // The write may outlive the request. What it gives back is dropped after its commit, and until then the bytes stay.
+                Ok(tx.deposit(&writing, &bringing)?.map(|deposited| (deposited, pinned)))
             });
-            let deposited = deposited.await?;
+            let (deposited, _pinned) = deposited.await?;
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}

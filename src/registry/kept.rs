@@ -1,8 +1,6 @@
 //! Bytes on their way into a repo together with what names them. Invariant: they are durable before the row that names them, and that
 //! row comes in one transaction with the draft: a publish waits for no commit of its own for each of its files.
 
-use std::sync::Arc;
-
 use super::Registry;
 use super::upload::Received;
 use crate::blobs::staged::Stored;
@@ -50,23 +48,21 @@ impl Registry {
     /// `store::Write::put_entries`.
     pub async fn draft_with(&self, permit: &Permit<Write>, coordinates: Coordinates, kept: Kept, entry: NewEntry) -> Result<VersionId> {
         self.check_reserved(permit, coordinates.package(), Action::Publish).await?;
-        // The closure may be run after this future was dropped; the bytes stay until then.
-        let (writing, kept) = (permit.clone(), Arc::new(kept));
-        let pinned = Arc::clone(&kept);
-        let drafted = self
+        // The write may outlive this future. What it gives back is dropped after its commit, and until then the bytes stay.
+        let writing = permit.clone();
+        let (id, kept) = self
             .store
             .write(permit, move |tx| {
-                let given = tx.commit_upload(&writing, None, &pinned.digest(), pinned.size_bytes())?;
+                let given = tx.commit_upload(&writing, None, &kept.digest(), kept.size_bytes())?;
                 let (version, reused) = tx.draft(&writing, &coordinates)?;
                 let named = tx.put_entries(&writing, &version.id, std::slice::from_ref(&entry))?;
                 let event =
                     if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
                 let filled = Event::EntriesSet { version: named, count: 1, first_path: entry.path.to_string() };
-                Ok(given.map(|()| version.id).and(event).and(filled))
+                Ok(given.map(|()| (version.id, kept)).and(event).and(filled))
             })
-            .await;
-        // Until here the bytes were kept from being collected.
+            .await?;
         drop(kept);
-        drafted
+        Ok(id)
     }
 }

@@ -74,6 +74,17 @@ impl Store {
     /// # Errors
     /// Internal when SQLite fails.
     pub fn nearly_full(&self, _proof: &Operator) -> Result<Vec<(Option<RepoKey>, Allotment)>> {
+        self.quotas_nearly_full()
+    }
+
+    /// What is stored, for the metrics.
+    pub(super) fn measure_space(&self) -> Result<()> {
+        let usage = allotment(&*self.connection()?, None)?.usage;
+        self.metrics.space.set_stored(usage.blob_count, usage.blob_bytes, self.quotas_nearly_full()?.len() as u64);
+        Ok(())
+    }
+
+    fn quotas_nearly_full(&self) -> Result<Vec<(Option<RepoKey>, Allotment)>> {
         let connection = self.connection()?;
         let mut statement = connection.prepare_cached(
             "SELECT repo_key, blob_bytes, blob_count, version_count, max_bytes, max_versions FROM quotas CROSS JOIN usage USING (repo_key)
