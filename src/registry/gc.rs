@@ -10,6 +10,7 @@ use crate::blobs::vault::Deletion;
 use crate::domain::access::{Acting, Actor, Operator};
 use crate::domain::digest::Digest;
 use crate::domain::id::GcRunId;
+use crate::domain::space::GcRunState;
 use crate::domain::time::Time;
 use crate::error::{Code, Error, Result};
 use crate::hop;
@@ -219,7 +220,13 @@ impl Registry {
     /// # Errors
     /// `not_found`.
     pub fn collection(&self, _operator: &Operator, id: &GcRunId) -> Result<GcRun> {
-        self.store.gc_run(id)
+        self.store.gc_run(id).map(|run| self.as_it_stands(run))
+    }
+
+    /// A run that nobody works on any more was interrupted; the next one writes that down.
+    fn as_it_stands(&self, run: GcRun) -> GcRun {
+        let is_at_work = run.state != GcRunState::Running || self.collections.available_permits() == 0;
+        if is_at_work { run } else { GcRun { state: GcRunState::Interrupted, ..run } }
     }
 
     /// One page of the runs, newest first.
@@ -227,7 +234,8 @@ impl Registry {
     /// # Errors
     /// Internal when the store fails.
     pub fn collections(&self, operator: &Operator, limit: usize, cursor: Option<&str>) -> Result<Page<GcRun>> {
-        self.store.gc_runs(operator, limit, cursor)
+        let Page { items, next_cursor } = self.store.gc_runs(operator, limit, cursor)?;
+        Ok(Page { items: items.into_iter().map(|run| self.as_it_stands(run)).collect(), next_cursor })
     }
 }
 
