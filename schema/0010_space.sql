@@ -45,7 +45,8 @@ BEGIN SELECT RAISE(ABORT, 'version_sealed'); END;
 CREATE INDEX repo_blobs_by_digest ON repo_blobs (digest, repo_key);
 CREATE INDEX uploads_by_digest ON uploads (digest) WHERE digest IS NOT NULL;
 
--- What each repo uses, and the instance under ''. Kept by the triggers below, so it is exact in every transaction.
+-- What each repo uses, and the instance under ''. A repo's row is made with the repo; the triggers below keep it, so it is exact in every
+-- transaction.
 CREATE TABLE usage (
     repo_key      TEXT PRIMARY KEY,
     -- Bytes of distinct blobs that the repo was given.
@@ -65,9 +66,6 @@ UPDATE usage SET
     blob_bytes = (SELECT coalesce(sum(size_bytes), 0) FROM blobs), blob_count = (SELECT count(*) FROM blobs),
     version_count = (SELECT count(*) FROM versions WHERE state <> 'tombstoned')
 WHERE repo_key = '';
-
-CREATE TRIGGER usage_repo_added AFTER INSERT ON repos WHEN NOT EXISTS (SELECT 1 FROM usage WHERE repo_key = NEW.repo_key)
-BEGIN INSERT INTO usage (repo_key) VALUES (NEW.repo_key); END;
 
 CREATE TRIGGER usage_blob_added AFTER INSERT ON blobs
 BEGIN UPDATE usage SET blob_bytes = blob_bytes + NEW.size_bytes, blob_count = blob_count + 1 WHERE repo_key = ''; END;
@@ -129,6 +127,7 @@ CREATE TABLE gc_runs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gc_runs_running ON gc_runs (run_id) WHERE state = 'running';
+CREATE INDEX gc_runs_in_earnest ON gc_runs (run_id) WHERE dry_run = 0;
 
 -- The packages of a repo, in an order that new ones do not disturb.
 CREATE INDEX packages_by_repo ON packages (repo_key, package_id);

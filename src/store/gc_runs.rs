@@ -119,7 +119,7 @@ impl Store {
     pub fn last_collection(&self) -> Result<Option<Time>> {
         let found = self
             .connection()?
-            .prepare_cached("SELECT started_at FROM gc_runs WHERE dry_run = 0 ORDER BY run_id DESC LIMIT 1")?
+            .prepare_cached("SELECT started_at FROM gc_runs INDEXED BY gc_runs_in_earnest WHERE dry_run = 0 ORDER BY run_id DESC LIMIT 1")?
             .query_row([], |row| rows::time(row, "started_at"))
             .optional()?;
         Ok(found)

@@ -130,6 +130,7 @@ impl Write<'_> {
         if inserted == 0 {
             return Err(Error::conflict(format!("there is already a repo {key}; choose another key")));
         }
+        self.begin_usage(key)?;
         let repo = self.repo(key)?;
         Ok(Done::new(repo, Event::RepoCreated { repo: key.clone() }))
     }

@@ -122,6 +122,14 @@ impl Write<'_> {
         Ok(Done::new(after, Event::Space(SpaceEvent::QuotaSet { repo: repo.cloned(), quota: *quota })))
     }
 
+    /// Makes the counters of a new repo; those of a deleted repo of that key go on.
+    pub(super) fn begin_usage(&self, repo: &RepoKey) -> Result<()> {
+        self.connection()
+            .prepare_cached("INSERT INTO usage (repo_key) VALUES (:repo) ON CONFLICT (repo_key) DO NOTHING")?
+            .execute(named_params! {":repo": repo.as_str()})?;
+        Ok(())
+    }
+
     /// Refuses the bytes that this transaction has just added when they are too many.
     ///
     /// # Errors

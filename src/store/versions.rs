@@ -210,26 +210,40 @@ pub(super) fn manifest(connection: &Connection, id: &VersionId) -> rusqlite::Res
 /// The standings of all versions of a repo that link a digest. A rejected version that was taken back counts as rejected
 /// still: whoever may write takes it back, and that must not undo what a reviewer decided about its bytes.
 pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest: &Digest) -> Result<Vec<Sealed<File>>> {
-    let mut statement = connection.prepare_cached(
+    let mut sealed = Vec::new();
+    let mut present = connection.prepare_cached(
         "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
                 version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
                 version_rows.opens_at,
                 entries.path, entries.size_bytes, entries.media_type, entries.sha1
-         FROM (SELECT version_id, path_key, path, size_bytes, media_type, sha1 FROM entries WHERE digest = :digest
-               UNION ALL SELECT version_id, path_key, path, size_bytes, media_type, sha1 FROM purged_entries WHERE digest = :digest) AS entries
-         JOIN version_rows USING (version_id) WHERE version_rows.repo_key = :repo
+         FROM entries JOIN version_rows USING (version_id)
+         WHERE entries.digest = :digest AND version_rows.repo_key = :repo
          ORDER BY entries.version_id, entries.path_key",
     )?;
-    let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
-        let file = File {
-            version_id: rows::parse(row, "version_id")?,
-            path: rows::parse(row, "path")?,
-            digest: *digest,
-            size_bytes: rows::unsigned(row, "size_bytes")?,
-            media_type: row.get("media_type")?,
-            sha1: row.get("sha1")?,
-        };
-        Ok(Sealed::new(repo.clone(), standing(row)?, file))
-    })?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
+    // What was rejected stays so when its bytes were removed and come again under another name.
+    let mut purged = connection.prepare_cached(
+        "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
+                version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
+                version_rows.opens_at, gone.path, gone.size_bytes, gone.media_type, gone.sha1
+         FROM purged_entries AS gone JOIN version_rows USING (version_id)
+         WHERE gone.digest = :digest AND version_rows.repo_key = :repo
+         ORDER BY gone.version_id, gone.path_key",
+    )?;
+    for statement in [&mut present, &mut purged] {
+        let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
+            let file = File {
+                version_id: rows::parse(row, "version_id")?,
+                path: rows::parse(row, "path")?,
+                digest: *digest,
+                size_bytes: rows::unsigned(row, "size_bytes")?,
+                media_type: row.get("media_type")?,
+                sha1: row.get("sha1")?,
+            };
+            Ok(Sealed::new(repo.clone(), standing(row)?, file))
+        })?;
+        for file in found {
+            sealed.push(file?);
+        }
+    }
+    Ok(sealed)
 }
