@@ -19,6 +19,7 @@ mod command_line;
 mod command_line_hostile;
 mod command_line_quarantine;
 mod command_line_retries;
+mod command_line_space;
 mod contents;
 mod crash;
 mod crash_gc;

@@ -76,3 +76,35 @@ async fn pause(stop: &CancellationToken) -> bool {
         () = tokio::time::sleep(PAUSE) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::tests::World;
+
+    #[tokio::test]
+    async fn a_collection_by_the_clock_comes_once_in_its_time_and_not_again_for_a_start() {
+        let world = World::new().await;
+        let settings = Space { gc_every_hours: 24, ..Space::default() };
+        assert!(collect_if_due(&world.store, &world.registry, settings).await.unwrap());
+        assert!(!collect_if_due(&world.store, &world.registry, settings).await.unwrap());
+        world.clock.advance_ms(24 * HOUR_MS - 1);
+        assert!(!collect_if_due(&world.store, &world.registry, settings).await.unwrap());
+        world.clock.advance_ms(1);
+        assert!(collect_if_due(&world.store, &world.registry, settings).await.unwrap());
+        let sql = "SELECT count(*) FROM gc_runs WHERE dry_run = 0 AND state = 'completed' AND started_by = 'system:gc'";
+        let runs: i64 = world.raw().query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(runs, 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_collected_that_no_setting_asks_for() {
+        let world = World::new().await;
+        let (store, registry) = (Arc::clone(&world.store), Arc::clone(&world.registry));
+        // Both end at once: there is nothing for them to wait for.
+        keep_collecting(store, Arc::clone(&registry), Space::default(), CancellationToken::new()).await;
+        keep_retention(registry, Space::default(), CancellationToken::new()).await;
+        let runs: i64 = world.raw().query_row("SELECT count(*) FROM gc_runs", [], |row| row.get(0)).unwrap();
+        assert_eq!(runs, 0);
+    }
+}
