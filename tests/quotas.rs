@@ -82,6 +82,8 @@ async fn two_uploads_that_fit_alone_do_not_fit_together() {
     app.registry().accept(&permit, first).await.unwrap();
     assert_eq!(app.registry().accept(&permit, second).await.unwrap_err().code(), Code::TooLarge);
     assert_eq!(app.get(&app.admin, MAIN).await.json()["usedBytes"], 4);
+    let found = app.get(&app.admin, "/v1/admin/reconcile/blobs").await.expect(200).json();
+    assert_eq!(found["orphans"]["count"], 0, "the bytes that had no room are gone: {found}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +127,12 @@ async fn versions_count_until_they_are_taken_back_and_a_restore_counts_again() {
     assert_eq!(app.state("main", &first).await, "tombstoned");
     app.quota(MAIN, json!({"maxVersions": 3})).await;
     app.step(&app.admin, "main", &first, "restore", json!({})).await.expect(200);
+    // The bytes of a version without room are not left behind.
+    app.call("PUT", "/files/main/e/1.0/a.bin?publish").token(&app.admin).body("left behind").send().await.expect(413);
+    let form = UploadForm::of("demo", "1.0", &wheel("demo", "1.0", "", "", "one = 1"));
+    app.send_form(&app.admin, &form).await.expect(413);
+    let found = app.get(&app.admin, "/v1/admin/reconcile/blobs").await.expect(200).json();
+    assert_eq!((&found["orphans"]["count"], app.staged()), (&json!(0), 0), "{found}");
     // A denied publish leaves nothing that counts.
     app.quota(MAIN, json!({"maxVersions": 4})).await;
     app.set_policy("main", DENY_ALL).await;

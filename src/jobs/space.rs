@@ -51,7 +51,7 @@ pub(super) async fn keep_retention(registry: Arc<Registry>, settings: Space, sto
         return;
     }
     let every = Duration::from_secs(u64::from(settings.retention_every_hours) * 3_600);
-    let mut waited = Duration::ZERO;
+    let mut waited = every;
     loop {
         if pause(&stop).await {
             return;

@@ -146,7 +146,15 @@ impl Registry {
                 // The write may outlive the request. What it gives back is dropped after its commit, and until then the bytes stay.
                 Ok(tx.deposit(&writing, &bringing)?.map(|deposited| (deposited, pinned)))
             });
-            let (deposited, _pinned) = deposited.await?;
+            let (deposited, _pinned) = match deposited.await {
+                Ok(deposited) => deposited,
+                Err(error) => {
+                    let digests: Vec<_> = kept.iter().map(Kept::digest).collect();
+                    drop(kept);
+                    self.remove_unnamed(digests).await;
+                    return Err(error);
+                }
+            };
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}

@@ -1,6 +1,8 @@
 //! Bytes on their way into a repo together with what names them. Invariant: they are durable before the row that names them, and that
 //! row comes in one transaction with the draft: a publish waits for no commit of its own for each of its files.
 
+use std::sync::Arc;
+
 use super::Registry;
 use super::upload::Received;
 use crate::blobs::staged::Stored;
@@ -11,6 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::id::VersionId;
 use crate::domain::name::Coordinates;
 use crate::error::Result;
+use crate::hop;
 use crate::store::NewEntry;
 
 /// Durable bytes that no repo was given yet. Nothing removes them while this lives.
@@ -49,8 +52,8 @@ impl Registry {
     pub async fn draft_with(&self, permit: &Permit<Write>, coordinates: Coordinates, kept: Kept, entry: NewEntry) -> Result<VersionId> {
         self.check_reserved(permit, coordinates.package(), Action::Publish).await?;
         // The write may outlive this future. What it gives back is dropped after its commit, and until then the bytes stay.
-        let writing = permit.clone();
-        let (id, kept) = self
+        let (writing, digest) = (permit.clone(), kept.digest());
+        let drafted = self
             .store
             .write(permit, move |tx| {
                 let given = tx.commit_upload(&writing, None, &kept.digest(), kept.size_bytes())?;
@@ -61,8 +64,27 @@ impl Registry {
                 let filled = Event::EntriesSet { version: named, count: 1, first_path: entry.path.to_string() };
                 Ok(given.map(|()| (version.id, kept)).and(event).and(filled))
             })
-            .await?;
-        drop(kept);
-        Ok(id)
+            .await;
+        match drafted {
+            Ok((id, kept)) => {
+                drop(kept);
+                Ok(id)
+            }
+            Err(error) => {
+                self.remove_unnamed(vec![digest]).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes bytes whose write was refused, as for want of room, and that nobody else names. Should that fail, they are files without a
+    /// row, which the collector takes.
+    pub(super) async fn remove_unnamed(&self, digests: Vec<Digest>) {
+        let (store, vault) = (Arc::clone(&self.store), self.blobs.vault());
+        let removed =
+            hop::run(move || digests.iter().try_for_each(|digest| vault.delete(*digest, || store.is_blob_known(digest)).map(drop)));
+        if let Err(error) = removed.await {
+            tracing::warn!(?error, "the bytes of a refused write are left to the collector");
+        }
     }
 }

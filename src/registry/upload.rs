@@ -266,7 +266,13 @@ impl Registry {
             let done = tx.commit_upload(&writing, session.as_ref(), &digest, size_bytes)?;
             Ok(done.map(|()| stored))
         });
-        drop(given.await?);
+        match given.await {
+            Ok(stored) => drop(stored),
+            Err(error) => {
+                self.remove_unnamed(vec![digest]).await;
+                return Err(error);
+            }
+        }
         Ok((digest, size_bytes))
     }
 
