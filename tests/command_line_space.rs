@@ -27,7 +27,7 @@ fn gc_shows_its_plan_and_removes_only_when_told_to() {
     let garbage = digest_of(b"of no use");
     assert_eq!(daemon.call(&daemon.admin(), "PUT", &blob_path("main", &garbage), b"of no use").unwrap().status, 201);
     let plan = typed(directory.path(), "gc --grace-hours 0").done();
-    assert!(plan.contains("would remove: 0 tombstones past their time, 1 blob with 9 B"), "{plan}");
+    assert!(plan.contains("would remove: 0 tombstones past their time, 1 blob with 9 bytes"), "{plan}");
     assert!(plan.contains("nothing was removed; --apply"), "{plan}");
     assert_eq!(blobs(directory.path()), 2);
     let kept = typed(directory.path(), "gc --apply").done();
@@ -38,7 +38,7 @@ fn gc_shows_its_plan_and_removes_only_when_told_to() {
     let list = typed(directory.path(), "gc list").done();
     assert_eq!(list.lines().count(), 4, "{list}");
     let reconciled = typed(directory.path(), "gc reconcile").done();
-    assert!(reconciled.starts_with("1 blob with 12 B: 0 missing, 0 damaged (1 hashed); 0 files without a row"), "{reconciled}");
+    assert!(reconciled.starts_with("1 blob with 12 bytes: 0 missing, 0 damaged (1 hashed); 0 files without a row"), "{reconciled}");
     typed(directory.path(), "gc --apply --batch-size 0").complains(1, &["batchSize must be 1 to 1000"]);
 }
 
@@ -70,10 +70,10 @@ fn a_quota_is_set_shown_and_warned_of() {
     let daemon = Daemon::start(directory.path(), &[]);
     put(&daemon, "1.0");
     let set = typed(directory.path(), "quota set main --max-bytes 13 --max-versions 5").done();
-    assert_eq!(set, "repo main uses 12 B of 13 B in 1 blob, and 1 version of 5\n");
+    assert_eq!(set, "repo main uses 12 bytes of 13 bytes in 1 blob, and 1 version of 5\n");
     assert_eq!(
         typed(directory.path(), "quota show").done(),
-        "the instance uses 12 B without limit in 1 blob, and 1 version without limit\n"
+        "the instance uses 12 bytes without limit in 1 blob, and 1 version without limit\n"
     );
     let status = typed(directory.path(), "status").done();
     assert!(status.contains("the quota of repo main is nearly used up: artifortress quota show main"), "{status}");
