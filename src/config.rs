@@ -3,6 +3,7 @@
 
 mod listen;
 mod reader;
+mod space;
 mod waivers;
 mod webhooks;
 
@@ -20,6 +21,7 @@ use listen::{DEFAULT_LISTEN, read_listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use space::Space;
 pub use waivers::Waivers;
 pub use webhooks::Webhooks;
 
@@ -179,6 +181,8 @@ pub struct Config {
     pub uploads: Uploads,
     /// The log of downloads.
     pub downloads: Downloads,
+    /// What is removed by the clock.
+    pub space: Space,
     /// Credentials.
     pub tokens: Tokens,
     /// How far exceptions may go.
@@ -277,6 +281,7 @@ impl Config {
             jobs: Jobs::read(&mut reader),
             uploads: Uploads::read(&mut reader),
             downloads: Downloads::read(&mut reader),
+            space: Space::read(&mut reader),
             tokens: Tokens::read(&mut reader),
             waivers: Waivers::read(&mut reader),
             webhooks: Webhooks::read(&mut reader),
@@ -300,6 +305,7 @@ impl Config {
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             downloads: Downloads::default(),
+            space: Space::default(),
             tokens: Tokens::default(),
             waivers: Waivers::default(),
             webhooks: Webhooks::default(),

@@ -38,6 +38,10 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SELECT * FROM advisory_snapshots ORDER BY seq DESC LIMIT 1", "reads the last row"),
     ("SELECT digest FROM advisory_snapshots ORDER BY seq DESC LIMIT 1", "reads the last row"),
     ("SELECT evaluations.evaluation_id FROM versions AS mine", "one package in every repo, and repos are few"),
+    ("SELECT started_at FROM gc_runs INDEXED BY gc_runs_in_earnest", "the last entry of the partial index"),
+    ("UPDATE gc_runs INDEXED BY gc_runs_running", "the entries of the partial index: one at most"),
+    ("SELECT retention_rules.repo_key FROM retention_rules", "all rules, of repos, which are few"),
+    ("FROM quotas CROSS JOIN usage USING (repo_key)", "all quotas, of repos, which are few"),
     ("SELECT count(*) AS total FROM documents", "how full the index is, for an operator"),
 ];
 

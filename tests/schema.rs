@@ -13,6 +13,7 @@ use artifortress::domain::lifecycle::{HeldFrom, State, Step};
 use artifortress::domain::outbox::OutboxKind;
 use artifortress::domain::quarantine::{Ballot, QuarantineStatus};
 use artifortress::domain::repo::RepoKind;
+use artifortress::domain::space::GcRunState;
 use artifortress::domain::time::Time;
 use artifortress::domain::version::Protection;
 use artifortress::domain::waiver::{FiringPart, WaiverScope};
@@ -52,7 +53,7 @@ fn open(directory: &Path) -> Result<Store> {
 
 fn schema_text(connection: &Connection) -> Vec<String> {
     let mut statement = connection
-        .prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema WHERE name <> 'sqlite_stat1' ORDER BY name")
+        .prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat_' ORDER BY name")
         .unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
@@ -92,6 +93,7 @@ fn enums() -> BTreeMap<&'static str, Vec<String>> {
         ("jobs.kind", texts(JobKind::ALL)),
         ("jobs.expectation", texts(Expectation::ALL)),
         ("jobs.state", texts(JobState::ALL)),
+        ("gc_runs.state", texts(GcRunState::ALL)),
     ])
 }
 
@@ -275,6 +277,7 @@ const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
         "INSERT INTO quarantine_votes VALUES ('q', 'bob', 'release', NULL, 1)",
         "UPDATE quarantine_votes SET ballot = 'reject'",
     ),
+    ("purged_entries", "INSERT INTO purged_entries VALUES ('v', 'a', 'a', 'd', 1, NULL, NULL)", "UPDATE purged_entries SET path_key = 'b'"),
     (
         "waivers",
         "INSERT INTO waivers VALUES ('w', 'main', 'content', 'npm', '', 'demo', 'v', 'c', NULL, 'rule', 'quarantine', '', 'q', 1, 'ann', NULL, 0,

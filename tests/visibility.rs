@@ -25,6 +25,7 @@ const KNOWN_TO_HOLD_NOTHING: &[&str] = &[
     "deliveryId",
     "reservationId",
     "freezeId",
+    "runId",
     "scanner",
     "waiverId",
     "rev",

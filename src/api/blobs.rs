@@ -36,6 +36,7 @@ async fn put(app: Arc<App>, permit: Permit<Write>, request: Request) -> Result<R
     let digest: Digest = request.param_as("digest")?;
     let mut body = request.body;
     body.set_limit(app.config.http.upload_limit_bytes)?;
+    app.registry.room_for(&permit, &digest).await?.check(body.announced_bytes().unwrap_or(0))?;
     let (digest, size_bytes) = app.registry.put_blob(&permit, digest, body.into_data_stream()).await?;
     Reply::created(&BlobBody { digest, size_bytes })
 }

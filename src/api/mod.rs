@@ -27,7 +27,9 @@ mod proofs;
 mod quarantine;
 mod repos;
 mod reservations;
+mod retention;
 mod search;
+mod space;
 mod stream;
 mod summary;
 mod tokens;
@@ -73,5 +75,7 @@ pub fn routes() -> Routes<App> {
         .join(advisories::routes())
         .join(audit::routes())
         .join(operations::routes())
+        .join(space::routes())
+        .join(retention::routes())
         .join(summary::routes())
 }

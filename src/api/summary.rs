@@ -7,8 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::firings::FiringBody;
+use super::space::AllotmentBody;
 use crate::app::App;
 use crate::domain::access::Operator;
+use crate::domain::name::RepoKey;
+use crate::domain::space::Allotment;
 use crate::domain::time::Time;
 use crate::error::Result;
 use crate::http::{Reply, Request, Routes};
@@ -92,6 +95,14 @@ impl From<SweepRow> for SweepSummary {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QuotaSummary {
+    repo_key: Option<RepoKey>,
+    #[serde(flatten)]
+    allotment: AllotmentBody,
+}
+
 type ByState = BTreeMap<&'static str, u64>;
 
 #[derive(Serialize)]
@@ -114,13 +125,15 @@ struct SummaryBody {
     sweeps: Vec<SweepSummary>,
     search: SearchSummary,
     writer: WriterSummary,
+    /// Quotas of which nine tenths are used; `repoKey` is `null` for the instance's.
+    nearly_full_quotas: Vec<QuotaSummary>,
     disk: Option<DiskSummary>,
     databases: BTreeMap<&'static str, DatabaseSummary>,
     would_have_stopped: ObservedSummary,
 }
 
 impl SummaryBody {
-    fn new(summary: OpsSummary, disk: Option<DiskSpace>, observed: Firings) -> SummaryBody {
+    fn new(summary: OpsSummary, disk: Option<DiskSpace>, observed: Firings, full: Vec<(Option<RepoKey>, Allotment)>) -> SummaryBody {
         let age = |since: Time| summary.at.seconds_since(since);
         let mut jobs: ByState = JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
         let mut jobs_by_kind: BTreeMap<&'static str, ByState> = BTreeMap::new();
@@ -158,6 +171,10 @@ impl SummaryBody {
                 rebuild: summary.search.rebuild.as_ref().map(|rebuild| RebuildSummary { indexed: rebuild.indexed, total: rebuild.total }),
             },
             writer: WriterSummary { queued: summary.writer_queued, queue_limit: summary.writer_queue_limit },
+            nearly_full_quotas: full
+                .into_iter()
+                .map(|(repo_key, allotment)| QuotaSummary { repo_key, allotment: allotment.into() })
+                .collect(),
             disk: disk.map(|disk| DiskSummary { free_bytes: disk.free_bytes, size_bytes: disk.size_bytes }),
             databases: summary
                 .databases
@@ -174,7 +191,10 @@ impl SummaryBody {
 }
 
 async fn summary(app: Arc<App>, operator: Operator, _request: Request) -> Result<Reply> {
-    let gathered = app.run(move |app| Ok((app.registry.ops_summary(&operator)?, app.registry.observed_lately(&operator)?))).await?;
-    let ((summary, disk), observed) = gathered;
-    Reply::ok(&SummaryBody::new(summary, disk, observed))
+    let gathered = app.run(move |app| {
+        let registry = &app.registry;
+        Ok((registry.ops_summary(&operator)?, registry.observed_lately(&operator)?, registry.nearly_full(&operator)?))
+    });
+    let ((summary, disk), observed, full) = gathered.await?;
+    Reply::ok(&SummaryBody::new(summary, disk, observed, full))
 }

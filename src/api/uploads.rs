@@ -114,6 +114,7 @@ async fn append(app: Arc<App>, permit: Permit<Write>, request: Request) -> Resul
     body.set_limit(limit)?;
     let (upload, _) = app.registry.upload(&permit, id).await?;
     part.check(&upload)?;
+    app.registry.room(&permit).await?.check(part.end())?;
     let offset = app.registry.append_upload(&permit, id, part.first, exactly(part.length_bytes, body)).await?;
     Reply::ok(&SessionBody::new(upload, offset))
 }

@@ -71,6 +71,7 @@ struct TombstoneBody {
     tombstoned_at: Time,
     reason: String,
     restorable_until: Time,
+    purged_at: Option<Time>,
     taken_from: State,
 }
 
@@ -80,6 +81,7 @@ impl From<&Tombstone> for TombstoneBody {
             tombstoned_at: tombstone.at,
             reason: tombstone.reason.clone(),
             restorable_until: tombstone.restorable_until,
+            purged_at: tombstone.purged_at,
             taken_from: tombstone.taken_from,
         }
     }

@@ -9,6 +9,7 @@
 //! * another place to keep bytes: keep `Stored` and `Content` as they are and change what lies behind them.
 
 mod disk;
+mod hold;
 pub mod serve;
 pub mod stage;
 pub mod staged;
@@ -24,6 +25,7 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 pub use disk::{DiskSpace, space as disk_space};
 use disk::{create_directory, disk_fault, sync_directory};
+pub use hold::{BackupHold, RemovalHold, hold_for_backup, hold_for_removal};
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ pub struct Blobs {
 
 #[derive(Debug)]
 struct Inner {
+    data_dir: PathBuf,
     content: PathBuf,
     staging: PathBuf,
     /// Held while a staging file appears or is swept, so that the sweep never takes one that is not locked yet.
@@ -66,7 +69,7 @@ impl Blobs {
         }
         let shards = (0..=u8::MAX).map(|_| Mutex::default()).collect();
         Ok(Blobs {
-            inner: Arc::new(Inner { content, staging, staging_door: Mutex::default(), shards }),
+            inner: Arc::new(Inner { data_dir: data_dir.to_owned(), content, staging, staging_door: Mutex::default(), shards }),
             upload_limit_bytes: u64::MAX,
             metrics: Arc::default(),
         })

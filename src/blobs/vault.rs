@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use md5::Md5;
 use sha1::{Digest as _, Sha1};
 
-use super::Blobs;
 use super::disk::{disk_fault, hash_reader, read_pieces, remove_if_present, sync_directory};
+use super::{Blobs, RemovalHold, hold_for_removal};
 use crate::domain::digest::{Digest, hex};
 use crate::domain::id::UploadId;
 use crate::error::{Error, Result};
@@ -138,6 +139,26 @@ impl Vault {
         drop(shard);
         sync_directory(&self.0.shard_path(&digest))?;
         Ok(deletion)
+    }
+
+    /// Keeps backups from beginning, so that blobs may be removed, for one batch; `None` while one is made.
+    ///
+    /// # Errors
+    /// Internal, when the lock cannot be had at all.
+    pub fn hold_for_removal(&self) -> Result<Option<RemovalHold>> {
+        hold_for_removal(&self.0.inner.data_dir)
+    }
+
+    /// The size in bytes of a blob on disk and when it was written, in milliseconds since 1970; `None` when it is not there.
+    ///
+    /// # Errors
+    /// Internal, when the disk cannot be read.
+    pub fn find_file(&self, digest: &Digest) -> Result<Option<(u64, i64)>> {
+        match std::fs::metadata(self.0.blob_path(digest)) {
+            Ok(metadata) => Ok(Some((metadata.len(), metadata.mtime().saturating_mul(1000)))),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(disk_fault(format!("looking at blob {digest}"), cause)),
+        }
     }
 
     /// Removes staging files that nobody is writing and that `keep` does not name (open sessions, as a rule).

@@ -52,6 +52,13 @@ impl Look {
                 next("jobs list --state processing")
             ));
         }
+        for quota in list(&self.summary, "/nearlyFullQuotas") {
+            let (whose, show) = match text(quota, "/repoKey") {
+                Some(repo) => (format!("the quota of repo {repo}"), format!("quota show {repo}")),
+                None => ("the quota of the instance".to_owned(), "quota show".to_owned()),
+            };
+            faults.push(format!("{whose} is nearly used up: {}", next(&show)));
+        }
         if let Some(age) = self.oldest_seconds().filter(|age| *age > OLD_EVENT_SECONDS) {
             faults.push(format!("an event waits for {}: {}", span(age), next("outbox list --state pending")));
         }

@@ -19,6 +19,7 @@ mod evaluations;
 mod failure;
 mod fields;
 mod freeze;
+mod gc;
 mod health;
 mod index;
 mod jobs;
@@ -30,6 +31,7 @@ mod policy;
 mod quarantine;
 mod repos;
 mod reservations;
+mod retention;
 mod search;
 mod serve;
 mod session;
@@ -153,6 +155,27 @@ enum Command {
         #[command(subcommand)]
         command: waivers::WaiversCommand,
     },
+    /// Show what can be removed: tombstones past their time, bytes that nothing refers to. With --apply, remove it.
+    Gc {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: gc::GcArguments,
+    },
+    /// Rule which versions a repo keeps, see what that takes back, and do it.
+    Retention {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: retention::RetentionCommand,
+    },
+    /// Bound how much a repo or the whole instance may hold.
+    Quota {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: retention::QuotaCommand,
+    },
     /// Run the search index of the running server.
     Index {
         #[command(flatten)]
@@ -236,6 +259,13 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Waivers { server, command }) => {
             session::run(server.after(&base), async |session| waivers::run(session, command).await)
+        }
+        Some(Command::Gc { server, arguments }) => session::run(server.after(&base), async |session| gc::run(session, arguments).await),
+        Some(Command::Retention { server, command }) => {
+            session::run(server.after(&base), async |session| retention::run(session, command).await)
+        }
+        Some(Command::Quota { server, command }) => {
+            session::run(server.after(&base), async |session| retention::quota(session, command).await)
         }
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),

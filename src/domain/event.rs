@@ -14,6 +14,7 @@ use super::mark::MarkEvent;
 use super::name::{RepoKey, Subject};
 pub use super::named::{Named, PackageKey};
 use super::quarantine::Ballot;
+use super::space::SpaceEvent;
 use super::webhook::WebhookEvent;
 
 /// Something that happened and is remembered.
@@ -205,6 +206,7 @@ pub enum Event {
     Webhook(WebhookEvent),
     Exception(ExceptionEvent),
     Mark(MarkEvent),
+    Space(SpaceEvent),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -343,6 +345,7 @@ impl Event {
             Event::Webhook(event) => event.audit(),
             Event::Exception(event) => event.audit(),
             Event::Mark(event) => event.audit(),
+            Event::Space(event) => event.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }

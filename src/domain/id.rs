@@ -62,6 +62,7 @@ ids! {
     EvaluationId "policy evaluation";
     EventId "outbox event";
     FreezeId "freeze";
+    GcRunId "collection";
     JobId "job";
     LeaseToken "lease";
     QuarantineId "quarantine item";

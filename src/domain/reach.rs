@@ -64,6 +64,8 @@ impl Event {
             Event::AdvisoriesImported { .. } => vec![Reach::Instance],
             Event::Exception(said) => said.reach().into_iter().collect(),
             Event::Mark(said) => vec![said.reach()],
+            // A purged version was in no index, and what may be used is in none.
+            Event::Space(_) => Vec::new(),
             // Who may read is asked at each request, before any page; uploads, searches, jobs and webhooks are in no index.
             Event::TokenIssued { .. }
             | Event::TokenRevoked { .. }

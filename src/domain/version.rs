@@ -57,6 +57,8 @@ pub struct Tombstone {
     pub reason: String,
     /// Until when it may be restored.
     pub restorable_until: Time,
+    /// When its files were given up for good; it is not restored any more then.
+    pub purged_at: Option<Time>,
     /// The state it was taken back from; a rejected version is never restored.
     pub taken_from: State,
 }

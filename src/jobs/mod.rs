@@ -16,6 +16,7 @@ mod prune;
 mod rebuild;
 mod reevaluate;
 mod relay;
+mod space;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Blobs;
-use crate::config::{Config, Webhooks};
+use crate::config::{Config, Space, Webhooks};
 use crate::error::Result;
 use crate::registry::Registry;
 use crate::store::{QueueLimits, Store};
@@ -56,6 +57,8 @@ pub struct JobSettings {
     pub keep_downloads_ms: i64,
     /// Versions that one sweep judges again in a second, at most.
     pub reevaluations_per_second: u32,
+    /// What is removed by the clock.
+    pub space: Space,
 }
 
 impl JobSettings {
@@ -78,6 +81,7 @@ impl JobSettings {
             downloads_per_version: config.downloads.per_version,
             keep_downloads_ms: i64::from(config.downloads.keep_days) * DAY_MS,
             reevaluations_per_second: jobs.reevaluations_per_second,
+            space: config.space,
         }
     }
 
@@ -117,6 +121,7 @@ impl Default for JobSettings {
             downloads_per_version: 1_000,
             keep_downloads_ms: 90 * DAY_MS,
             reevaluations_per_second: 500,
+            space: Space::default(),
         }
     }
 }
@@ -145,6 +150,8 @@ impl Jobs {
             tokio::spawn(housekeeping::keep_notes(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_stamps(Arc::clone(&store), stop.clone())),
             tokio::spawn(housekeeping::keep_downloads(Arc::clone(&store), settings.downloads_per_version, stop.clone())),
+            tokio::spawn(space::keep_collecting(Arc::clone(&store), Arc::clone(registry), settings.space, stop.clone())),
+            tokio::spawn(space::keep_retention(Arc::clone(registry), settings.space, stop.clone())),
             tokio::spawn(housekeeping::keep_uploads(Arc::clone(&store), blobs, stop.clone())),
         ];
         Jobs { dispatcher, housekeeping, stop, store, downloads_per_version: settings.downloads_per_version }

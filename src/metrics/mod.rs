@@ -2,7 +2,7 @@
 //! route's pattern, a state, a kind), never a name, an address, a token or a path, so that the number of series is bounded.
 //!
 //! How to add a family
-//! * its group is the file of its subject: `requests`, `gate`, `work` (outbox, jobs, webhooks, search), `storage`, `pages`, `process`.
+//! * its group is the file of its subject: `requests`, `gate`, `work` (outbox, jobs, webhooks, search), `storage`, `space`, `pages`, `process`.
 //! * a field with a sentence as help text in the group's `register`; base units (seconds, bytes) as suffix, no `_total`: counters get it.
 //! * what is counted as it happens: a method of the group, called where it happens; what stands in the database or on the disk: a
 //!   gauge, set in `store/measure.rs` before each scrape, by a query that an index answers and a limit bounds.
@@ -12,6 +12,7 @@ mod gate;
 mod pages;
 mod process;
 mod requests;
+mod space;
 mod storage;
 mod work;
 
@@ -24,6 +25,7 @@ pub use gate::Gate;
 pub use pages::Pages;
 pub use process::Process;
 pub use requests::Requests;
+pub use space::Space;
 pub use storage::{Blobs, Checkpoint, Sqlite, WriteEnd, Writer};
 pub use work::{Backlog, JobEnd, Jobs, Outbox, Search, Webhooks};
 
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub search: Search,
     /// Bytes in and out, and the disk.
     pub blobs: Blobs,
+    /// Space in use and freed.
+    pub space: Space,
     /// Rendered indexes in memory.
     pub pages: Pages,
     /// What waits; set before each scrape.
@@ -79,11 +83,12 @@ impl Metrics {
         let webhooks = Webhooks::register(own);
         let search = Search::register(own);
         let blobs = Blobs::register(own);
+        let space = Space::register(own);
         let pages = Pages::register(own);
         let backlog = Backlog::register(own);
         let lines = process::register_log(own);
         let process = Process::register(registry.sub_registry_with_prefix("process"), lines, started_at);
-        Metrics { registry, requests, gate, writer, sqlite, outbox, jobs, webhooks, search, blobs, pages, backlog, process }
+        Metrics { registry, requests, gate, writer, sqlite, outbox, jobs, webhooks, search, blobs, space, pages, backlog, process }
     }
 
     /// Everything in the text format of OpenMetrics, which Prometheus reads.

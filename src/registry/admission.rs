@@ -10,6 +10,7 @@ use crate::domain::access::{Acting, Permit, Promote, Roles, Write};
 use crate::domain::candidate::{Action, Decision, Reason};
 use crate::domain::event::{Event, Named};
 use crate::domain::id::{EvaluationId, QuarantineId, VersionId};
+use crate::domain::lifecycle::State;
 use crate::domain::name::Coordinates;
 use crate::domain::time::Time;
 use crate::domain::visibility::withheld;
@@ -142,12 +143,18 @@ impl Registry {
             self.check_reserved(permit, new.coordinates.package(), Action::Publish).await?;
             let (writing, bringing, pinned) = (permit.clone(), Arc::clone(&new), Arc::clone(&kept));
             let deposited = self.store.write(permit, move |tx| {
-                // The write may outlive the request; what it names stays until then.
-                let done = tx.deposit(&writing, &bringing);
-                drop(pinned);
-                done
+                // The write may outlive the request. What it gives back is dropped after its commit, and until then the bytes stay.
+                Ok(tx.deposit(&writing, &bringing)?.map(|deposited| (deposited, pinned)))
             });
-            let deposited = deposited.await?;
+            let (deposited, _pinned) = match deposited.await {
+                Ok(deposited) => deposited,
+                Err(error) => {
+                    let digests: Vec<_> = kept.iter().map(Kept::digest).collect();
+                    drop(kept);
+                    self.remove_unnamed(digests).await;
+                    return Err(error);
+                }
+            };
             match self.enter(permit, Way::Deposit(deposited)).await {
                 // The same upload came twice at once, and the denial of the other one took the draft along: this one is denied by itself.
                 Err(error) if error.code() == Code::NotFound => {}
@@ -172,7 +179,6 @@ impl Registry {
     async fn check_publishable(&self, permit: &Permit<Write>, id: VersionId) -> Result<Option<Admitted>> {
         let (store, permit) = (Arc::clone(&self.store), permit.clone());
         hop::run(move || {
-            use crate::domain::lifecycle::State;
             let view = store.author(&permit)?;
             let dossier = view.dossier(&id)?;
             match dossier.state() {
@@ -281,6 +287,9 @@ impl Registry {
 
 /// The dossier, unless there is nothing to judge: a draft may have lost its last file since somebody asked to publish it.
 fn with_files(dossier: Dossier) -> Result<Dossier> {
+    if dossier.file_count() == 0 && dossier.state() == State::Tombstoned {
+        return Err(Error::conflict(format!("the files of {} were removed for good; publish a new version", dossier.title())));
+    }
     if dossier.file_count() == 0 {
         return Err(Error::conflict(format!("{} has no files; put entries into the draft before publishing it", dossier.title())));
     }

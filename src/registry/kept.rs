@@ -13,6 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::id::VersionId;
 use crate::domain::name::Coordinates;
 use crate::error::Result;
+use crate::hop;
 use crate::store::NewEntry;
 
 /// Durable bytes that no repo was given yet. Nothing removes them while this lives.
@@ -50,23 +51,40 @@ impl Registry {
     /// `store::Write::put_entries`.
     pub async fn draft_with(&self, permit: &Permit<Write>, coordinates: Coordinates, kept: Kept, entry: NewEntry) -> Result<VersionId> {
         self.check_reserved(permit, coordinates.package(), Action::Publish).await?;
-        // The closure may be run after this future was dropped; the bytes stay until then.
-        let (writing, kept) = (permit.clone(), Arc::new(kept));
-        let pinned = Arc::clone(&kept);
+        // The write may outlive this future. What it gives back is dropped after its commit, and until then the bytes stay.
+        let (writing, digest) = (permit.clone(), kept.digest());
         let drafted = self
             .store
             .write(permit, move |tx| {
-                let given = tx.commit_upload(&writing, None, &pinned.digest(), pinned.size_bytes())?;
+                let given = tx.commit_upload(&writing, None, &kept.digest(), kept.size_bytes())?;
                 let (version, reused) = tx.draft(&writing, &coordinates)?;
                 let named = tx.put_entries(&writing, &version.id, std::slice::from_ref(&entry))?;
                 let event =
                     if reused { Event::DraftReused { version: named.clone() } } else { Event::DraftCreated { version: named.clone() } };
                 let filled = Event::EntriesSet { version: named, count: 1, first_path: entry.path.to_string() };
-                Ok(given.map(|()| version.id).and(event).and(filled))
+                Ok(given.map(|()| (version.id, kept)).and(event).and(filled))
             })
             .await;
-        // Until here the bytes were kept from being collected.
-        drop(kept);
-        drafted
+        match drafted {
+            Ok((id, kept)) => {
+                drop(kept);
+                Ok(id)
+            }
+            Err(error) => {
+                self.remove_unnamed(vec![digest]).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes bytes whose write was refused, as for want of room, and that nobody else names. Should that fail, they are files without a
+    /// row, which the collector takes.
+    pub(super) async fn remove_unnamed(&self, digests: Vec<Digest>) {
+        let (store, vault) = (Arc::clone(&self.store), self.blobs.vault());
+        let removed =
+            hop::run(move || digests.iter().try_for_each(|digest| vault.delete(*digest, || store.is_blob_known(digest)).map(drop)));
+        if let Err(error) = removed.await {
+            tracing::warn!(?error, "the bytes of a refused write are left to the collector");
+        }
     }
 }

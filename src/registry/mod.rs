@@ -17,6 +17,7 @@ mod findings;
 mod firings;
 mod freezes;
 mod gate;
+mod gc;
 mod health;
 mod holds;
 mod inspection;
@@ -26,11 +27,13 @@ mod marks;
 mod operations;
 mod policies;
 mod proof;
+mod reconcile;
 mod reevaluation;
 mod repos;
 mod reservations;
 mod search;
 mod slots;
+mod space;
 mod upload;
 mod verifying;
 mod waivers;
@@ -55,8 +58,10 @@ pub use marks::ListedTag;
 pub use operations::{RETRY_LIMIT, Retried};
 pub use policies::{OfferedPolicy, StoredPolicy};
 pub use proof::{Mismatch, Proof, Today};
+pub use reconcile::{Faulty, Reconciliation};
 pub use reevaluation::Reevaluation;
 pub use search::PACKAGES_PAGE_LIMIT;
+pub use space::{RetentionPlan, Room};
 pub use upload::{BlobSource, Received, UploadStart};
 pub use verifying::{Finding, Stretch, Verified, Verifying, parsed, prove};
 pub use waivers::WaiverRequest;
@@ -72,6 +77,7 @@ pub use crate::store::{
 };
 pub use crate::store::{FIRINGS_KEPT_DAYS, Firing, Firings};
 pub use crate::store::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery, SearchStatus};
+pub use crate::store::{GcPlan, GcRun, GcTally, Leaving};
 pub use crate::store::{NewEntry, NewFreeze, NewReservation, Upload, UploadState};
 pub use crate::store::{OutboxState, Page, PolicyRevision, RecordedEvaluation};
 
@@ -96,6 +102,8 @@ pub struct Registry {
     upload_expire_ms: i64,
     /// One look through all that is stored at a time.
     trials: Arc<Semaphore>,
+    /// One collection at a time.
+    collections: Arc<Semaphore>,
     explanations: Semaphore,
 }
 
@@ -112,6 +120,7 @@ impl Registry {
             advisories,
             upload_expire_ms,
             trials: Arc::new(Semaphore::new(1)),
+            collections: Arc::new(Semaphore::new(1)),
             explanations: Semaphore::new(1),
         }
     }

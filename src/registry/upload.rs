@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::Registry;
+use super::space::Room;
 use crate::blobs::stage::Stage;
 use crate::blobs::staged::{Expected, Staged};
 use crate::domain::access::{Permit, Write};
@@ -100,6 +101,7 @@ impl Registry {
                 return Ok(UploadStart::Deduplicated { digest, size_bytes });
             }
         }
+        self.room(permit).await?.check(length.unwrap_or(0))?;
         let expires_at = self.store.clock().now().plus_ms(self.upload_expire_ms);
         let writing = permit.clone();
         let upload = self.store.write(permit, move |tx| tx.open_upload(&writing, (digest, length), expires_at)).await?;
@@ -133,7 +135,8 @@ impl Registry {
                 Error::conflict(format!("the upload stands at byte {offset}, not {first}; go on from there")).with("offset", offset)
             );
         }
-        let drained = drain(&mut stage, source).await;
+        let room = self.room(permit).await?;
+        let drained = drain(&mut stage, source, &room).await;
         let offset = stage.pause().await?;
         drained.map(|()| offset)
     }
@@ -203,7 +206,8 @@ impl Registry {
     /// # Errors
     /// `upload_verification_failed`; what `source` fails with.
     pub async fn put_blob(&self, permit: &Permit<Write>, digest: Digest, source: impl BlobSource) -> Result<(Digest, u64)> {
-        let received = self.receive(source).await?;
+        let room = self.room_for(permit, &digest).await?;
+        let received = self.receive_into(room, source).await?;
         let received = self.verify(permit, received, digest).await?;
         self.accept(permit, received).await
     }
@@ -224,14 +228,18 @@ impl Registry {
         }
     }
 
-    /// Takes bytes in without giving them to a repo yet.
+    /// Takes bytes in without giving them to the repo yet.
     ///
     /// # Errors
-    /// `too_large`; `insufficient_storage`; what `source` fails with.
-    pub async fn receive(&self, source: impl BlobSource) -> Result<Received> {
+    /// `too_large`, also where a quota has no room; `insufficient_storage`; what `source` fails with.
+    pub async fn receive(&self, permit: &Permit<Write>, source: impl BlobSource) -> Result<Received> {
+        self.receive_into(self.room(permit).await?, source).await
+    }
+
+    async fn receive_into(&self, room: Room, source: impl BlobSource) -> Result<Received> {
         let id = UploadId::new(self.store.clock().uuid());
         let mut stage = self.blobs.begin(id).await?;
-        match drain(&mut stage, source).await {
+        match drain(&mut stage, source, &room).await {
             Ok(()) => Ok(Received { staged: stage.finish().await? }),
             Err(error) => {
                 drop(stage);
@@ -253,9 +261,18 @@ impl Registry {
         let stored = staged.commit().await?;
         let (digest, size_bytes) = (stored.digest(), stored.size_bytes());
         let writing = permit.clone();
-        self.store.write(permit, move |tx| tx.commit_upload(&writing, session.as_ref(), &digest, size_bytes)).await?;
-        // Until here the blob was pinned against collection.
-        drop(stored);
+        // The write may outlive this future. What it gives back is dropped after its commit, and until then the blob is not collected.
+        let given = self.store.write(permit, move |tx| {
+            let done = tx.commit_upload(&writing, session.as_ref(), &digest, size_bytes)?;
+            Ok(done.map(|()| stored))
+        });
+        match given.await {
+            Ok(stored) => drop(stored),
+            Err(error) => {
+                self.remove_unnamed(vec![digest]).await;
+                return Err(error);
+            }
+        }
         Ok((digest, size_bytes))
     }
 
@@ -362,10 +379,12 @@ impl Registry {
     }
 }
 
-async fn drain(stage: &mut Stage, source: impl BlobSource) -> Result<()> {
+async fn drain(stage: &mut Stage, source: impl BlobSource, room: &Room) -> Result<()> {
     let mut source = pin!(source);
     while let Some(chunk) = source.next().await {
-        stage.append(chunk?).await?;
+        let chunk = chunk?;
+        room.check(stage.offset().saturating_add(chunk.len() as u64))?;
+        stage.append(chunk).await?;
     }
     Ok(())
 }

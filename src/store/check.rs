@@ -72,6 +72,24 @@ const MUST_BE_EMPTY: &[(&str, &str)] = &[
         "a published version still waits for tags",
         "SELECT version_id FROM wanted_tags JOIN versions USING (version_id) WHERE state = 'published'",
     ),
+    ("a purged version has files", "SELECT version_id FROM versions WHERE purged_at IS NOT NULL
+         AND (EXISTS (SELECT 1 FROM entries WHERE entries.version_id = versions.version_id)
+              OR EXISTS (SELECT 1 FROM manifests WHERE manifests.version_id = versions.version_id))"),
+    ("a blob was given to no repo", "SELECT digest FROM blobs WHERE NOT EXISTS (SELECT 1 FROM repo_blobs WHERE repo_blobs.digest = blobs.digest)"),
+    (
+        "what a repo uses is not what is counted for it",
+        "SELECT repo_key FROM usage WHERE repo_key <> '' AND (blob_bytes, blob_count, version_count) IS NOT (
+             (SELECT coalesce(sum(size_bytes), 0) FROM repo_blobs JOIN blobs USING (digest) WHERE repo_blobs.repo_key = usage.repo_key),
+             (SELECT count(*) FROM repo_blobs WHERE repo_blobs.repo_key = usage.repo_key),
+             (SELECT count(*) FROM versions WHERE versions.repo_key = usage.repo_key AND state <> 'tombstoned'))
+         UNION ALL SELECT repo_key FROM repos WHERE repo_key NOT IN (SELECT repo_key FROM usage)",
+    ),
+    (
+        "what the instance uses is not what is counted for it",
+        "SELECT 'instance' WHERE NOT EXISTS (SELECT 1 FROM usage WHERE repo_key = ''
+             AND (blob_bytes, blob_count, version_count) IS ((SELECT coalesce(sum(size_bytes), 0) FROM blobs), (SELECT count(*) FROM blobs),
+                 (SELECT count(*) FROM versions WHERE state <> 'tombstoned')))",
+    ),
     ("a job is processing without a lease", "SELECT job_id FROM jobs WHERE state = 'processing' AND lease_token IS NULL"),
     ("a job was tried more often than it may", "SELECT job_id FROM jobs WHERE attempts > max_attempts"),
     ("a delivered event has no time of delivery", "SELECT event_id FROM outbox WHERE state = 'delivered' AND delivered_at IS NULL"),
@@ -147,7 +165,8 @@ fn integrity(connection: &Connection, report: &mut CheckReport) -> Result<()> {
 
 /// Every sealed version's digest is that of its files and manifest.
 fn contents(connection: &Connection, report: &mut CheckReport) -> Result<()> {
-    let mut statement = connection.prepare("SELECT version_id, content_digest FROM versions ORDER BY version_id")?;
+    let mut statement = connection
+        .prepare("SELECT version_id, iif(purged_at IS NULL, content_digest, NULL) AS content_digest FROM versions ORDER BY version_id")?;
     let versions = statement
         .query_map([], |row| Ok((super::rows::parse::<VersionId>(row, "version_id")?, row.get::<_, Option<String>>("content_digest")?)))?;
     for version in versions {

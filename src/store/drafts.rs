@@ -90,7 +90,7 @@ impl Write<'_> {
                 ":subject": self.actor().subject.as_str(), ":type": package.package_type().as_str(),
                 ":namespace_key": package.namespace_key(), ":name_key": package.name_key(),
             })?;
-        Ok(())
+        self.check_room_for_versions(repo)
     }
 
     /// The version with this id in this repo.

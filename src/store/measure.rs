@@ -40,7 +40,7 @@ impl Store {
         for files in &figures.databases {
             self.metrics.sqlite.set_sizes(files.name, files.size_bytes, files.wal_bytes);
         }
-        Ok(())
+        self.measure_space()
     }
 
     /// The standing of the search index, looked up again when it is older than [`DOCUMENTS_AGE_MS`].

@@ -16,6 +16,7 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0007_policy_engine.sql"),
     include_str!("../../schema/0008_client_marks.sql"),
     include_str!("../../schema/0009_openings.sql"),
+    include_str!("../../schema/0010_space.sql"),
 ];
 
 /// The migrations of `search.db`.

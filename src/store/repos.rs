@@ -130,6 +130,7 @@ impl Write<'_> {
         if inserted == 0 {
             return Err(Error::conflict(format!("there is already a repo {key}; choose another key")));
         }
+        self.begin_usage(key)?;
         let repo = self.repo(key)?;
         Ok(Done::new(repo, Event::RepoCreated { repo: key.clone() }))
     }
@@ -188,6 +189,7 @@ impl Write<'_> {
         ended.extend(self.revoke_waivers_of(key)?);
         self.delete_tags_in(key)?;
         self.delete_owners_in(key)?;
+        self.delete_retention_of(key)?;
         self.connection()
             .prepare_cached("UPDATE repos SET deleted_at = :now WHERE repo_key = :key AND deleted_at IS NULL")?
             .execute(named_params! {":now": self.now().unix_ms(), ":key": key.as_str()})?;

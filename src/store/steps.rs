@@ -88,7 +88,11 @@ impl Write<'_> {
         self.check_restorable(&release.version, step)?;
         self.check_other_way(&release.version)?;
         self.check_file_names(&release)?;
-        self.settle(release.version, verdict, step, held_from)
+        let done = self.settle(release.version, verdict, step, held_from)?;
+        if step == Step::Restore {
+            self.check_room_for_versions(permit.repo_key())?;
+        }
+        Ok(done)
     }
 
     /// Copies a visible version into `target` through the target's gate as the verdict says.
@@ -200,7 +204,7 @@ impl Write<'_> {
                 version.coordinates
             )));
         }
-        if self.now() > tombstone.restorable_until {
+        if tombstone.purged_at.is_some() || self.now() > tombstone.restorable_until {
             return Err(Error::conflict(format!(
                 "{} could be restored until {}; publish a new version",
                 version.coordinates, tombstone.restorable_until
@@ -237,8 +241,10 @@ impl Write<'_> {
         }
         let mut statement = self.connection().prepare_cached(
             "SELECT other.state FROM versions AS mine JOIN versions AS other USING (package_id)
-             JOIN entries ON entries.version_id = other.version_id
-             WHERE mine.version_id = :id AND other.version_id <> :id AND other.state <> :draft AND entries.path_key = :path LIMIT 1",
+             WHERE mine.version_id = :id AND other.version_id <> :id AND other.state <> :draft
+               AND (EXISTS (SELECT 1 FROM entries WHERE entries.version_id = other.version_id AND entries.path_key = :path)
+                    OR EXISTS (SELECT 1 FROM purged_entries AS gone WHERE gone.version_id = other.version_id AND gone.path_key = :path))
+             LIMIT 1",
         )?;
         for file in &release.files {
             let mut taken = statement
@@ -278,6 +284,7 @@ impl Write<'_> {
                  ON CONFLICT (repo_key, digest) DO NOTHING",
             )?
             .execute(named_params! {":target": target.as_str(), ":subject": self.actor().subject.as_str(), ":now": self.now().unix_ms(), ":source": source})?;
+        self.check_room_for_bytes(target)?;
         connection
             .prepare_cached("UPDATE versions SET first_seen_at = :first_seen_at, published_by = :published_by WHERE version_id = :copy")?
             .execute(named_params! {
@@ -319,6 +326,11 @@ impl Write<'_> {
     /// `artifact_protected`; `conflict` when its state does not permit it.
     pub fn tombstone(&mut self, permit: &Permit<Writing>, id: &VersionId, reason: &str, retention_days: u32) -> Result<Done<Version>> {
         let version = self.owned(permit, id)?.content;
+        self.take_back(&version, reason, retention_days)
+    }
+
+    /// The same without asking who may: for what its caller has asked already.
+    pub(super) fn take_back(&mut self, version: &Version, reason: &str, retention_days: u32) -> Result<Done<Version>> {
         if let Some((mode, why)) = &version.protection {
             return Err(Error::new(
                 Code::ArtifactProtected,
@@ -326,10 +338,10 @@ impl Write<'_> {
             ));
         }
         if version.state.after(Step::Tombstone, None).is_some() {
-            self.mark_tombstoned(&version, reason, retention_days)?;
+            self.mark_tombstoned(version, reason, retention_days)?;
         }
-        self.step(&version, Step::Tombstone, None, None)?;
-        let after = self.found(permit.repo_key(), id)?.content;
+        self.step(version, Step::Tombstone, None, None)?;
+        let after = self.found(&version.repo, &version.id)?.content;
         let event = Event::Tombstoned { version: versions::named(&after), reason: reason.to_owned() };
         let tags = self.remove_tags_of(&after)?;
         Ok(Done::new(after, event).and_all(tags))

@@ -161,10 +161,10 @@ impl Write<'_> {
         self.connection()
             .prepare_cached(
                 "INSERT INTO repo_blobs (repo_key, digest, uploaded_by, created_at) VALUES (:repo, :digest, :by, :now)
-                 ON CONFLICT (repo_key, digest) DO NOTHING",
+                 ON CONFLICT (repo_key, digest) DO UPDATE SET created_at = excluded.created_at",
             )?
             .execute(named_params! {":repo": permit.repo_key().as_str(), ":digest": digest.to_string(), ":by": self.actor().subject.as_str(), ":now": now})?;
-        Ok(())
+        self.check_room_for_bytes(permit.repo_key())
     }
 
     /// Ends a session whose bytes are thrown away.

@@ -85,6 +85,7 @@ fn tombstone(row: &Row<'_>) -> rusqlite::Result<Option<Tombstone>> {
         at: rows::time(row, "tombstoned_at")?,
         reason: row.get::<_, Option<String>>("tombstone_reason")?.unwrap_or_default(),
         restorable_until: rows::time(row, "restorable_until")?,
+        purged_at: rows::time_optional(row, "purged_at")?,
         taken_from: rows::parse(row, "tombstoned_from")?,
     }))
 }
@@ -209,7 +210,8 @@ pub(super) fn manifest(connection: &Connection, id: &VersionId) -> rusqlite::Res
 /// The standings of all versions of a repo that link a digest. A rejected version that was taken back counts as rejected
 /// still: whoever may write takes it back, and that must not undo what a reviewer decided about its bytes.
 pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest: &Digest) -> Result<Vec<Sealed<File>>> {
-    let mut statement = connection.prepare_cached(
+    let mut sealed = Vec::new();
+    let mut present = connection.prepare_cached(
         "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
                 version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
                 version_rows.opens_at,
@@ -218,16 +220,30 @@ pub(super) fn standings_of_blob(connection: &Connection, repo: &RepoKey, digest:
          WHERE entries.digest = :digest AND version_rows.repo_key = :repo
          ORDER BY entries.version_id, entries.path_key",
     )?;
-    let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
-        let file = File {
-            version_id: rows::parse(row, "version_id")?,
-            path: rows::parse(row, "path")?,
-            digest: *digest,
-            size_bytes: rows::unsigned(row, "size_bytes")?,
-            media_type: row.get("media_type")?,
-            sha1: row.get("sha1")?,
-        };
-        Ok(Sealed::new(repo.clone(), standing(row)?, file))
-    })?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
+    // What was rejected stays so when its bytes were removed and come again under another name.
+    let mut purged = connection.prepare_cached(
+        "SELECT CASE WHEN version_rows.tombstoned_from = 'rejected' THEN 'rejected' ELSE version_rows.state END AS state,
+                version_rows.version_id, version_rows.quarantine_id, version_rows.hold_status, version_rows.hold_reasons, version_rows.held_at,
+                version_rows.opens_at, gone.path, gone.size_bytes, gone.media_type, gone.sha1
+         FROM purged_entries AS gone JOIN version_rows USING (version_id)
+         WHERE gone.digest = :digest AND version_rows.repo_key = :repo
+         ORDER BY gone.version_id, gone.path_key",
+    )?;
+    for statement in [&mut present, &mut purged] {
+        let found = statement.query_map(named_params! {":digest": digest.to_string(), ":repo": repo.as_str()}, |row| {
+            let file = File {
+                version_id: rows::parse(row, "version_id")?,
+                path: rows::parse(row, "path")?,
+                digest: *digest,
+                size_bytes: rows::unsigned(row, "size_bytes")?,
+                media_type: row.get("media_type")?,
+                sha1: row.get("sha1")?,
+            };
+            Ok(Sealed::new(repo.clone(), standing(row)?, file))
+        })?;
+        for file in found {
+            sealed.push(file?);
+        }
+    }
+    Ok(sealed)
 }

@@ -35,16 +35,21 @@ struct Warnings {
     other: Vec<String>,
 }
 
+/// The lengths of the two frames of a publish, in bytes.
+const FRAMING_BYTES: u64 = 8;
+
 /// PUT of a new version.
 pub(super) async fn publish(app: Arc<App>, permit: Permit<Write>, mut request: Request) -> Result<Reply> {
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
     let base_url = request.base_url()?;
+    let announced_bytes = request.body.announced_bytes().unwrap_or(0);
     let mut frames = Frames::new(request.body);
     let manifest = frames.text().await?;
+    app.registry.room(&permit).await?.check(announced_bytes.saturating_sub(FRAMING_BYTES + manifest.len() as u64))?;
     let at = declared::checked(&manifest)?;
     let path: RelativePath = file_name(at.package().name(), at.version()).parse()?;
     app.registry.check_reserved(&permit, at.package(), Action::Publish).await?;
-    let received = app.registry.receive(frames.content().await?).await?;
+    let received = app.registry.receive(&permit, frames.content().await?).await?;
     if let Err(error) = check_new(&app, &permit, &at, received.digest()).await {
         return refuse(received, error).await;
     }

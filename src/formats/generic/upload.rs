@@ -78,7 +78,10 @@ pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, mut request: Reque
     let (media_type, address, base_url) = (media_type(&request), address(&request), request.base_url().unwrap_or_default());
     let (reading, wanted) = (permit.reading(), (at.clone(), path.clone()));
     let existing = app.run(move |app| find_published(&app.registry, &reading, &wanted.0, &wanted.1)).await?;
-    let received = app.registry.receive(request.body.into_data_stream()).await?;
+    if existing.is_none() {
+        app.registry.room(&permit).await?.check(request.body.announced_bytes().unwrap_or(0))?;
+    }
+    let received = app.registry.receive(&permit, request.body.into_data_stream()).await?;
     let (digest, size_bytes) = (received.digest(), received.size_bytes());
     if let Some(existing) = existing {
         received.discard().await?;

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha512};
 use super::document::Dist;
 use super::scan::{DOCUMENT_LIMIT_BYTES, Scanner};
 use crate::app::App;
+use crate::domain::access::{Permit, Write};
 use crate::domain::digest::hex;
 use crate::error::{Error, Result};
 use crate::http::{Body, Request};
@@ -47,11 +48,14 @@ impl Intake {
     ///
     /// # Errors
     /// `too_large`; `bad_request` for a tarball that is no base64; what the body or the staging area fails with.
-    pub(super) async fn read(app: &App, request: Request) -> Result<Intake> {
+    pub(super) async fn read(app: &App, permit: &Permit<Write>, request: Request) -> Result<Intake> {
         let mut body = request.body;
         let tarball_bytes = app.config.http.upload_limit_bytes;
         // Four characters stand for three bytes; the staging area counts the bytes themselves.
         body.set_limit(tarball_bytes.div_ceil(3).saturating_mul(4).saturating_add(2 * DOCUMENT_LIMIT_BYTES as u64))?;
+        // What is not the document is the tarball, at the least.
+        let tarball_characters = body.announced_bytes().unwrap_or(0).saturating_sub(DOCUMENT_LIMIT_BYTES as u64);
+        app.registry.room(permit).await?.check(tarball_characters / 4 * 3)?;
         let mut source = Source { body, scanner: Scanner::default(), sha512: Sha512::new(), sha1: Sha1::new() };
         let Some(first) = source.next().await? else {
             let (document, empty) = source.scanner.finish();
@@ -61,7 +65,7 @@ impl Intake {
             };
         };
         let rest = stream::try_unfold(&mut source, |source| async move { Ok(source.next().await?.map(|piece| (piece, source))) });
-        let received = app.registry.receive(stream::iter([Ok(first)]).chain(rest)).await?;
+        let received = app.registry.receive(permit, stream::iter([Ok(first)]).chain(rest)).await?;
         let dist = Dist {
             integrity: format!("sha512-{}", STANDARD.encode(source.sha512.finalize())),
             shasum: hex(&source.sha1.finalize()),

@@ -34,7 +34,7 @@ struct Subject {
 pub(super) async fn put(app: Arc<App>, permit: Permit<Write>, request: Request) -> Result<Reply> {
     let (package, base_url) = (name::addressed(&request)?, request.base_url()?);
     app.registry.check_reserved(&permit, &package, Action::Publish).await?;
-    let intake = Intake::read(&app, request).await?;
+    let intake = Intake::read(&app, &permit, request).await?;
     match intake.tarball {
         Some(attached) => publish(app, permit, (package, base_url), intake.document, attached).await,
         None => change::apply(app, permit, package, intake.document).await,

@@ -10,12 +10,15 @@ use multer::{Field, Multipart};
 use super::metadata::{Core, DESCRIPTION, DESCRIPTION_LIMIT_BYTES};
 use super::pace::{Paced, Progress};
 use crate::app::App;
+use crate::domain::access::{Permit, Write};
 use crate::error::{Error, Result};
 use crate::http::{Request, header};
 use crate::registry::Received;
 
 /// Parts that a form may have.
 const PARTS_LIMIT: usize = 5_000;
+/// What a form has beside its file, in bytes, as far as that is told from the file by its length alone.
+const FIELDS_BYTES: u64 = 2 << 20;
 /// Bytes of one field.
 const FIELD_LIMIT_BYTES: usize = 128 * 1024;
 /// Bytes of a signature.
@@ -44,15 +47,16 @@ impl Form {
     ///
     /// # Errors
     /// `bad_request` for what is no such form; `too_large`; what the body or the staging area fails with.
-    pub(super) async fn read(app: &App, request: Request) -> Result<Form> {
+    pub(super) async fn read(app: &App, permit: &Permit<Write>, request: Request) -> Result<Form> {
         let media_type = request.header_text(header::CONTENT_TYPE).unwrap_or_default();
         let boundary = multer::parse_boundary(media_type).map_err(|cause| {
             Error::bad_request("an upload is a form of the type multipart/form-data, as twine and uv send it").because(cause)
         })?;
+        app.registry.room(permit).await?.check(request.body.announced_bytes().unwrap_or(0).saturating_sub(FIELDS_BYTES))?;
         let progress = Progress::default();
         let mut parts = Multipart::new(Paced::new(request.body, &progress), boundary);
         let mut form = Form { core: Core::default(), said: BTreeMap::new(), content: None, signature: None, attestations: None };
-        match form.fill(app, &mut parts, &progress).await {
+        match form.fill((app, permit), &mut parts, &progress).await {
             Ok(()) => Ok(form),
             Err(error) => {
                 form.discard().await?;
@@ -69,19 +73,19 @@ impl Form {
         }
     }
 
-    async fn fill(&mut self, app: &App, parts: &mut Multipart<'static>, progress: &Progress) -> Result<()> {
+    async fn fill(&mut self, into: (&App, &Permit<Write>), parts: &mut Multipart<'static>, progress: &Progress) -> Result<()> {
         for _ in 0..PARTS_LIMIT {
             let Some(part) = parts.next_field().await.map_err(broken)? else { return Ok(()) };
             progress.made();
-            self.take(app, part, progress).await?;
+            self.take(into, part, progress).await?;
         }
         Err(Error::too_large("the number of parts of the form", PARTS_LIMIT as u64))
     }
 
-    async fn take(&mut self, app: &App, mut part: Field<'static>, progress: &Progress) -> Result<()> {
+    async fn take(&mut self, into: (&App, &Permit<Write>), mut part: Field<'static>, progress: &Progress) -> Result<()> {
         let name = part.name().unwrap_or_default().to_owned();
         if name == "content" {
-            return self.take_content(app, part, progress).await;
+            return self.take_content(into, part, progress).await;
         }
         if name == "gpg_signature" {
             self.signature = Some(kept(&mut part, progress, SIGNATURE_LIMIT_BYTES).await?.into());
@@ -118,7 +122,7 @@ impl Form {
         }
     }
 
-    async fn take_content(&mut self, app: &App, part: Field<'static>, progress: &Progress) -> Result<()> {
+    async fn take_content(&mut self, (app, permit): (&App, &Permit<Write>), part: Field<'static>, progress: &Progress) -> Result<()> {
         let file_name = part.file_name().unwrap_or_default().to_owned();
         if file_name.is_empty() {
             return Err(Error::bad_request("the part content of the form has no file name"));
@@ -135,7 +139,7 @@ impl Form {
                 Ok(piece.map(|piece| (piece, part)))
             }
         });
-        let received = app.registry.receive(pieces).await?;
+        let received = app.registry.receive(permit, pieces).await?;
         self.content = Some((file_name, received));
         Ok(())
     }

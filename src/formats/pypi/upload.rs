@@ -36,7 +36,7 @@ struct Subject {
 pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Request) -> Result<Reply> {
     request.body.set_limit(app.config.http.upload_limit_bytes)?;
     let base_url = request.base_url().unwrap_or_default();
-    let mut form = Form::read(&app, request).await?;
+    let mut form = Form::read(&app, &permit, request).await?;
     let Some((file_name, received)) = form.content.take() else {
         return Err(Error::bad_request("the form has no file: its part content is missing"));
     };
@@ -59,7 +59,7 @@ pub(super) async fn upload(app: Arc<App>, permit: Permit<Write>, mut request: Re
     }
     let digest = received.digest();
     let content = Content { received, inside, provenance };
-    let (deposit, kept) = put_together(&app, &subject, form, content).await?;
+    let (deposit, kept) = put_together(&app, &permit, &subject, form, content).await?;
     match app.registry.deposit_kept(&permit, deposit, kept).await {
         Ok(admitted) => answer(&Outcome::new(subject.file.path.as_str(), admitted, &base_url)),
         // Somebody may have sent the same file in the meantime.
@@ -207,7 +207,7 @@ struct Content {
 
 /// Gives the bytes to the repo and makes a version of them: the file, what stands beside it, and its metadata. Inside stands what
 /// installers read, so that counts and not the form. Metadata that a build may change are not offered for reading (PEP 658).
-async fn put_together(app: &App, subject: &Subject, form: Form, content: Content) -> Result<(Deposit, Vec<Kept>)> {
+async fn put_together(app: &App, permit: &Permit<Write>, subject: &Subject, form: Form, content: Content) -> Result<(Deposit, Vec<Kept>)> {
     let Content { received, inside: (bytes, core), provenance } = content;
     let path = &subject.file.path;
     let file = async {
@@ -220,8 +220,9 @@ async fn put_together(app: &App, subject: &Subject, form: Form, content: Content
         (name::SIGNATURE, form.signature, "application/pgp-signature"),
         (name::PROVENANCE, provenance, "application/json"),
     ];
-    let beside =
-        beside.into_iter().filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, (path, suffix), bytes, media_type)));
+    let beside = beside
+        .into_iter()
+        .filter_map(|(suffix, bytes, media_type)| bytes.map(|bytes| side_file(app, permit, (path, suffix), bytes, media_type)));
     let (file, beside) = future::try_join(file, future::try_join_all(beside)).await?;
     let mut facts = vec![("filename", path.as_str()), ("filetype", subject.file.kind.filetype())];
     facts.extend(form.said.get("pyversion").map(|version| ("pyversion", version.as_str())));
@@ -230,9 +231,15 @@ async fn put_together(app: &App, subject: &Subject, form: Form, content: Content
     Ok((Deposit { coordinates: subject.at.clone(), entries, manifest, tags: Vec::new() }, kept))
 }
 
-async fn side_file(app: &App, name: (&RelativePath, &str), bytes: Bytes, media_type: &str) -> Result<(NewEntry, Kept)> {
+async fn side_file(
+    app: &App,
+    permit: &Permit<Write>,
+    name: (&RelativePath, &str),
+    bytes: Bytes,
+    media_type: &str,
+) -> Result<(NewEntry, Kept)> {
     let path: RelativePath = format!("{}{}", name.0, name.1).parse()?;
-    let received = app.registry.receive(stream::iter([Ok(bytes)])).await?;
+    let received = app.registry.receive(permit, stream::iter([Ok(bytes)])).await?;
     let kept = app.registry.keep(received).await?;
     let (digest, size_bytes) = (kept.digest(), kept.size_bytes());
     Ok((NewEntry { path, digest, size_bytes, media_type: Some(media_type.to_owned()), sha1: None }, kept))
