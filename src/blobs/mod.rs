@@ -9,6 +9,8 @@
 //! * another place to keep bytes: keep `Stored` and `Content` as they are and change what lies behind them.
 
 mod disk;
+mod hold;
+mod replica;
 pub mod serve;
 pub mod stage;
 pub mod staged;
@@ -24,6 +26,8 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 pub use disk::DiskSpace;
 use disk::{create_directory, disk_fault, sync_directory};
+pub use hold::{BackupHold, RemovalHold, hold_for_backup, hold_for_removal};
+pub use replica::HashingReader;
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
 #[derive(Debug, Clone)]

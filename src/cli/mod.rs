@@ -9,6 +9,7 @@
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
 mod advisories;
+mod backup;
 mod client;
 mod client_config;
 mod connection;
@@ -172,6 +173,20 @@ enum Command {
         #[arg(long)]
         blobs: bool,
     },
+    /// Make an archive of the whole instance: its database at one moment and the bytes it names; the daemon may be running.
+    Backup {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: backup::BackupArguments,
+    },
+    /// Restore archives into an empty data directory, and verify all of it.
+    Restore {
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        arguments: backup::RestoreArguments,
+    },
     /// Work on the audit trail.
     Audit {
         #[command(subcommand)]
@@ -229,6 +244,8 @@ pub fn run() -> ExitCode {
         Some(Command::Waivers { server, command }) => {
             session::run(server.after(&base), async |session| waivers::run(session, command).await)
         }
+        Some(Command::Backup { server, arguments }) => backup::back_up(&server.after(&base), &arguments),
+        Some(Command::Restore { flags, arguments }) => backup::restore(&merged(base, flags), &arguments),
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),

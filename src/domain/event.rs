@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::access::{Roles, Scope};
+use super::backup::BackupMade;
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
 use super::download::FetchedBy;
@@ -205,6 +206,7 @@ pub enum Event {
     Webhook(WebhookEvent),
     Exception(ExceptionEvent),
     Mark(MarkEvent),
+    BackupCreated(BackupMade),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -343,6 +345,7 @@ impl Event {
             Event::Webhook(event) => event.audit(),
             Event::Exception(event) => event.audit(),
             Event::Mark(event) => event.audit(),
+            Event::BackupCreated(made) => made.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }

@@ -109,6 +109,7 @@ impl Event {
             | Event::Webhook(_)
             | Event::Exception(_)
             | Event::Mark(_)
+            | Event::BackupCreated(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

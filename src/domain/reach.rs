@@ -82,6 +82,7 @@ impl Event {
             | Event::JobCancelled { .. }
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. }
+            | Event::BackupCreated(_)
             | Event::Webhook(_) => Vec::new(),
         }
     }
