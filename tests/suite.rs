@@ -4,6 +4,9 @@
 mod advisories;
 mod audits;
 mod authorization;
+mod backup;
+mod backup_hostile;
+mod backup_rounds;
 mod bad_input;
 mod bad_upload;
 mod cargo;
