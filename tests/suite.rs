@@ -53,6 +53,7 @@ mod races;
 mod ranking;
 mod reads;
 mod reevaluation;
+mod repair;
 mod reservations;
 mod routes;
 mod schema;

@@ -172,6 +172,9 @@ enum Command {
         /// Hash every blob again, too.
         #[arg(long)]
         blobs: bool,
+        /// Remove blobs that nothing names, and a damaged search index, which the next start makes anew; no daemon may be running.
+        #[arg(long)]
+        repair: bool,
     },
     /// Make an archive of the whole instance: its database at one moment and the bytes it names; the daemon may be running.
     Backup {
@@ -249,8 +252,15 @@ pub fn run() -> ExitCode {
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
-        Some(Command::Verify { flags, blobs: false }) => with_config(&merged(base, flags), verify::database),
-        Some(Command::Verify { flags, blobs: true }) => with_config(&merged(base, flags), verify::database_and_blobs),
+        Some(Command::Verify { flags, blobs, repair }) => {
+            let command = match (blobs, repair) {
+                (false, false) => verify::database,
+                (true, false) => verify::database_and_blobs,
+                (false, true) => verify::repair,
+                (true, true) => verify::repair_with_blobs,
+            };
+            with_config(&merged(base, flags), command)
+        }
         Some(Command::Audit { command: AuditCommand::Verify { flags } }) => with_config(&merged(base, flags), verify::audit),
     }
 }

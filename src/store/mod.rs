@@ -102,7 +102,7 @@ pub use review_view::ReviewView;
 pub use rows::Page;
 pub use search::{Fragment, HITS_LIMIT, More, PackageHit, PackagePage, SearchHit, SearchPage, SearchQuery};
 pub use search::{INDEX_UNAVAILABLE, RebuildProgress, RebuildStep, SearchStatus};
-pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex};
+pub use search::{IndexCare, IndexFault, IndexState, Indexed, SearchIndex, repair_index};
 pub use steps::Admission;
 pub use survey::{SurveyPage, Surveyed};
 pub use sweeps::{SweepPiece, SweepRow, SweepScope};
