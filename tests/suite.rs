@@ -62,6 +62,7 @@ mod support;
 mod tags;
 mod tidy;
 mod upgrade;
+mod upgrades;
 mod visibility;
 mod visibility_cargo;
 mod visibility_npm;
