@@ -36,6 +36,7 @@ mod gate;
 mod hold_page;
 mod leaks;
 mod lifecycle;
+mod log_readers;
 mod metrics;
 mod model;
 mod npm;
