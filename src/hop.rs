@@ -55,7 +55,7 @@ impl Yielding {
         Yielding { jobs }
     }
 
-    /// Runs `work` on one of the threads, inside the caller's log span; it must not wait for anything.
+    /// Runs `work` on one of the threads, inside the caller's log span. It may read, and must not wait for anybody.
     ///
     /// # Errors
     /// What `work` returns; internal, when `work` panicked.

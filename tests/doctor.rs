@@ -139,3 +139,66 @@ fn what_a_client_of_this_user_could_take_past_the_gate_is_told_and_is_no_failure
     let message = text(pip, "message");
     assert!(message.contains("may take anything from other.example") && !report.to_string().contains("s3cret"), "{report}");
 }
+
+fn finding(report: &Value, check: &str) -> (String, String) {
+    let found = report["checks"].as_array().unwrap().iter().find(|found| text(found, "check") == check);
+    let found = found.unwrap_or_else(|| panic!("{check} in {report}"));
+    (text(found, "grade"), format!("{} {}", found["message"], found["next"]))
+}
+
+#[test]
+fn of_a_directory_that_nobody_serves_it_says_so_and_whether_the_data_is_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[]);
+    assert_eq!(daemon.call(&daemon.admin(), "PUT", "/files/main/a/1.0/a.txt?publish", b"x").unwrap().status, 200);
+    let beside = typed(directory.path(), "doctor --json").json();
+    assert_eq!(finding(&beside, "database").0, "ok", "{beside}");
+    daemon.stop();
+    let report = typed(directory.path(), "doctor --json");
+    assert_eq!(report.code, Some(1));
+    let report: Value = serde_json::from_str(&report.output).unwrap();
+    assert_eq!(finding(&report, "server").0, "failed");
+    assert!(finding(&report, "server").1.contains("artifortress serve"), "{report}");
+    assert!(finding(&report, "database").1.contains(" versions and "), "{report}");
+    assert_eq!(finding(&report, "permissions").0, "ok", "{report}");
+}
+
+#[test]
+fn a_damaged_database_is_found_with_the_server_or_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[]);
+    for number in 0..40 {
+        let path = format!("/files/main/a{number}/1.0/a.txt?publish");
+        assert_eq!(daemon.call(&daemon.admin(), "PUT", &path, path.as_bytes()).unwrap().status, 200);
+    }
+    daemon.stop();
+    let path = directory.path().join("data/state.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = 4096 * (bytes.len() / 4096 / 2);
+    bytes[page..page + 12_288].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let report = typed(directory.path(), "doctor");
+    assert_eq!(report.code, Some(1));
+    assert!(report.output.contains("database") && report.output.contains("artifortress restore"), "{}", report.output);
+}
+
+#[test]
+fn a_policy_that_lets_nothing_in_is_told_with_its_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[]);
+    let publish = |name: &str| {
+        let path = format!("/files/main/{name}/1.0/a.txt?publish");
+        daemon.call(&daemon.admin(), "PUT", &path, name.as_bytes()).unwrap().status
+    };
+    let policy = "@id(\"everything\") forbid (principal, action, resource);";
+    assert_eq!(daemon.call(&daemon.admin(), "PUT", "/v1/repos/main/policy", policy.as_bytes()).unwrap().status, 200);
+    for number in 0..4 {
+        assert_eq!(publish(&format!("a{number}")), 403);
+    }
+    assert_eq!(finding(&typed(directory.path(), "doctor --json").json(), "decisions").0, "ok", "four are few");
+    assert_eq!(publish("a4"), 403);
+    let (grade, words) = finding(&typed(directory.path(), "doctor --json").json(), "decisions");
+    assert_eq!(grade, "warning");
+    assert!(words.contains("none of the last 5 decisions in main was let in (rules: everything)"), "{words}");
+    assert!(words.contains("evaluations explain") || words.contains("explain ID"), "{words}");
+}

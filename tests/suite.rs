@@ -19,6 +19,7 @@ mod clients_npm;
 mod clients_npm_verbs;
 mod clients_settings;
 mod command_line;
+mod command_line_access;
 mod command_line_hostile;
 mod command_line_quarantine;
 mod command_line_retries;

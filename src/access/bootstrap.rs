@@ -1,5 +1,5 @@
-//! The first start: repo `main` and the first admin token. Invariant: it happens once, on a database without tokens; the
-//! secret is written to a file of mode 0600 before the token works.
+//! The first start: repo `main` and the first admin token; and the way back in when every such token is lost. Invariant: the first start
+//! happens once, on a database without tokens; a secret is written to a file of mode 0600 before the token works.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,22 +39,44 @@ pub async fn bootstrap(store: &Store, directory: &Path, token_file: Option<&Path
     let (secret, file) = match token_file {
         Some(path) => (read_token(path)?, None),
         None => {
-            let secret = Secret::from_random(store.clock().secret()?);
-            let path = directory.join("admin-token");
-            write_token(&path, &secret)?;
+            let (secret, path) = new_token(store, directory)?;
             (secret, Some(path))
         }
     };
-    let new = NewToken {
+    let new = of_administrator(&secret, "made at the first start")?;
+    store.write(&actor, move |tx| tx.add_token(&new)).await?;
+    Ok(Some(Bootstrap { secret, file }))
+}
+
+/// Makes another administrator's token where every one was lost, and writes it where the first one was written. All others stay as they
+/// are. Who calls this holds the directory: no server knows of the token until it starts.
+///
+/// # Errors
+/// When the file cannot be written or the database cannot be changed.
+pub async fn recover(store: &Store, directory: &Path) -> Result<PathBuf> {
+    let (secret, path) = new_token(store, directory)?;
+    let new = of_administrator(&secret, "made by token recover on the data directory")?;
+    store.write(&Actor::system("recovery"), move |tx| tx.add_token(&new)).await?;
+    Ok(path)
+}
+
+/// A new secret and the file in which it stands.
+fn new_token(store: &Store, directory: &Path) -> Result<(Secret, PathBuf)> {
+    let secret = Secret::from_random(store.clock().secret()?);
+    let path = directory.join("admin-token");
+    write_token(&path, &secret)?;
+    Ok((secret, path))
+}
+
+fn of_administrator(secret: &Secret, note: &str) -> Result<NewToken> {
+    Ok(NewToken {
         secret: secret.digest(),
         subject: "admin".parse::<Subject>()?,
         scopes: Some(vec![Scope { repo: None, role: Role::Admin }]),
         bounded_by: None,
-        note: Some("made at the first start".to_owned()),
+        note: Some(note.to_owned()),
         expires_at: None,
-    };
-    store.write(&actor, move |tx| tx.add_token(&new)).await?;
-    Ok(Some(Bootstrap { secret, file }))
+    })
 }
 
 fn read_token(path: &Path) -> Result<Secret> {

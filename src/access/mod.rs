@@ -12,7 +12,7 @@ mod identities;
 mod secret;
 mod tokens;
 
-pub use bootstrap::{Bootstrap, bootstrap};
+pub use bootstrap::{Bootstrap, bootstrap, recover};
 pub use identities::Identities;
 pub use secret::Secret;
 pub use tokens::{Issued, TokenRequest, Tokens};

@@ -46,7 +46,10 @@ pub struct DiskSpace {
 }
 
 /// The space of the disk under `directory`.
-pub(super) fn space(directory: &Path) -> io::Result<DiskSpace> {
+///
+/// # Errors
+/// When the directory is not there or may not be looked at.
+pub fn space(directory: &Path) -> io::Result<DiskSpace> {
     let disk = statvfs(directory)?;
     let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
     Ok(DiskSpace { free_bytes: bytes(disk.blocks_available()), size_bytes: bytes(disk.blocks()) })

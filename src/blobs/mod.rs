@@ -24,7 +24,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::error::Result;
 use crate::metrics::Metrics;
-pub use disk::DiskSpace;
+pub use disk::{DiskSpace, space as disk_space};
 use disk::{create_directory, disk_fault, sync_directory};
 pub use hold::{BackupHold, RemovalHold, hold_for_backup, hold_for_removal};
 pub use replica::HashingReader;

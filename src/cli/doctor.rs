@@ -2,19 +2,23 @@
 //! cannot be looked at is a warning, never well; it changes nothing but the draft of the canary.
 
 mod clients;
+mod data;
 mod gate;
 mod machine;
 mod server;
+mod work;
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::connection::ServerFlags;
 use super::failure::Failure;
 use super::places::Places;
-use super::session::Session;
+use super::session::{self, Session};
 use super::table::{Cell, Table};
-use super::terminal::Style;
+use super::terminal::{Screen, Style};
+use crate::config::Config;
 use crate::domain::lifecycle::text_enum;
 
 /// What to look at.
@@ -60,27 +64,47 @@ impl Finding {
     }
 }
 
-/// Checks everything; 1 when something is broken.
-///
-/// # Errors
-/// When nobody answers.
-pub(super) async fn run(session: Session, arguments: DoctorArguments) -> Result<ExitCode, Failure> {
+/// Checks everything; 1 when something is broken. Of a directory that nobody serves it says what can be said without a server.
+pub(super) fn run(flags: ServerFlags, arguments: DoctorArguments) -> ExitCode {
+    match flags.unserved() {
+        Ok(Some(config)) => without_server(&flags, &config).unwrap_or_else(|failure| failure.report()),
+        Ok(None) => session::run(flags, async |session| with_server(session, arguments).await),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn without_server(flags: &ServerFlags, config: &Config) -> Result<ExitCode, Failure> {
+    let mut findings = data::look_without_server(&config.data_dir);
+    findings.extend(machine::look(flags));
+    show(&Screen::of_process(), flags.json, &findings)?;
+    Ok(grade(&findings))
+}
+
+async fn with_server(session: Session, arguments: DoctorArguments) -> Result<ExitCode, Failure> {
     let mut findings = server::look(&session).await?;
+    findings.push(work::time(&session).await);
+    findings.push(work::failures(&session).await);
+    findings.push(work::decisions(&session, &arguments.repo).await);
+    findings.extend(data::look(&session.flags));
     findings.extend(machine::look(&session.flags));
     findings.extend(clients::look(session.flags.address()?, &Places::of_process()));
     findings.extend(gate::prove(&session, &arguments.repo).await?);
-    show(&session, &findings)?;
-    let is_broken = findings.iter().any(|finding| finding.grade == Grade::Bad);
-    Ok(if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    show(&session.screen, session.is_json, &findings)?;
+    Ok(grade(&findings))
 }
 
-fn show(session: &Session, findings: &[Finding]) -> Result<(), Failure> {
-    if session.is_json {
+fn grade(findings: &[Finding]) -> ExitCode {
+    let is_broken = findings.iter().any(|finding| finding.grade == Grade::Bad);
+    if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn show(screen: &Screen, is_json: bool, findings: &[Finding]) -> Result<(), Failure> {
+    if is_json {
         let checks: Vec<_> = findings
             .iter()
             .map(|finding| json!({"check": finding.check, "grade": finding.grade, "message": finding.words, "next": finding.next}))
             .collect();
-        return session.screen.print_json(&json!({"checks": checks}).to_string());
+        return screen.print_json(&json!({"checks": checks}).to_string());
     }
     let mut table = Table::new(&[]);
     for finding in findings {
@@ -94,5 +118,5 @@ fn show(session: &Session, findings: &[Finding]) -> Result<(), Failure> {
             table.note(format!("         {next}"));
         }
     }
-    session.screen.print(&table.render(&session.screen))
+    screen.print(&table.render(screen))
 }

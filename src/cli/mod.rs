@@ -9,6 +9,7 @@
 //! One that asks a running server takes `ServerFlags` and gets a `Session`; it reads answers through `fields` alone.
 
 mod advisories;
+mod audit;
 mod backup;
 mod client;
 mod client_config;
@@ -28,6 +29,7 @@ mod pages;
 mod places;
 mod policy;
 mod quarantine;
+mod repos;
 mod reservations;
 mod search;
 mod serve;
@@ -35,6 +37,7 @@ mod session;
 mod status;
 mod table;
 mod terminal;
+mod tokens;
 mod verify;
 mod waivers;
 
@@ -108,6 +111,20 @@ enum Command {
         server: ServerFlags,
         #[command(subcommand)]
         command: quarantine::QuarantineCommand,
+    },
+    /// Make repos, change their settings, and say who may do what in them.
+    Repo {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: repos::RepoCommand,
+    },
+    /// Issue, list and end tokens.
+    Token {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(subcommand)]
+        command: tokens::TokenCommand,
     },
     /// Find packages on the running server.
     Search {
@@ -193,16 +210,7 @@ enum Command {
     /// Work on the audit trail.
     Audit {
         #[command(subcommand)]
-        command: AuditCommand,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    /// Find any edit, gap or reorder in the trail; the daemon may be running.
-    Verify {
-        #[command(flatten)]
-        flags: Flags,
+        command: audit::AuditCommand,
     },
 }
 
@@ -229,14 +237,14 @@ pub fn run() -> ExitCode {
         Some(Command::Quarantine { server, command }) => {
             session::run(server.after(&base), async |session| quarantine::run(session, command).await)
         }
+        Some(Command::Repo { server, command }) => session::run(server.after(&base), async |session| repos::run(session, command).await),
+        Some(Command::Token { server, command }) => tokens::run(server.after(&base), command),
         Some(Command::Search { server, arguments }) => {
             session::run(server.after(&base), async |session| search::run(session, arguments).await)
         }
         Some(Command::Index { server, command }) => session::run(server.after(&base), async |session| index::run(session, command).await),
         Some(Command::Advisories { server, command }) => advisories::run(server.after(&base), command),
-        Some(Command::Doctor { server, arguments }) => {
-            session::run(server.after(&base), async |session| doctor::run(session, arguments).await)
-        }
+        Some(Command::Doctor { server, arguments }) => doctor::run(server.after(&base), arguments),
         Some(Command::ClientConfig { server, arguments }) => client_config::run(&server.after(&base), arguments),
         Some(Command::Reservations { server, command }) => {
             session::run(server.after(&base), async |session| reservations::run(session, command).await)
@@ -252,16 +260,11 @@ pub fn run() -> ExitCode {
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
-        Some(Command::Verify { flags, blobs, repair }) => {
-            let command = match (blobs, repair) {
-                (false, false) => verify::database,
-                (true, false) => verify::database_and_blobs,
-                (false, true) => verify::repair,
-                (true, true) => verify::repair_with_blobs,
-            };
-            with_config(&merged(base, flags), command)
-        }
-        Some(Command::Audit { command: AuditCommand::Verify { flags } }) => with_config(&merged(base, flags), verify::audit),
+        Some(Command::Verify { flags, blobs: false, repair: false }) => with_config(&merged(base, flags), verify::database),
+        Some(Command::Verify { flags, blobs: true, repair: false }) => with_config(&merged(base, flags), verify::database_and_blobs),
+        Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),
+        Some(Command::Verify { flags, blobs: true, repair: true }) => with_config(&merged(base, flags), verify::repair_with_blobs),
+        Some(Command::Audit { command }) => audit::run(base, command),
     }
 }
 

@@ -134,16 +134,12 @@ impl Gate {
         let work = async move {
             let slot = slots.acquire(Some(&repo)).await?;
             // The slot is given back when the work ends, also when nobody waits for it any more.
-            let gathered = hop::run(move || {
-                let slot = slot;
-                let dossier = gather()?;
-                let policies = shared.in_force(dossier.policies())?;
-                Ok((slot, shared, policies, dossier.into_candidate(question)?))
-            });
-            let (slot, shared, policies, candidate) = gathered.await?;
             threads
                 .run(move || {
                     let _slot = slot;
+                    let dossier = gather()?;
+                    let policies = shared.in_force(dossier.policies())?;
+                    let candidate = dossier.into_candidate(question)?;
                     let verdict = shared.engine.evaluate(&policies, &candidate).map_err(failed_closed)?;
                     Ok(shared.engine.foresee(&policies, &candidate, verdict))
                 })

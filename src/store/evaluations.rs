@@ -277,7 +277,7 @@ impl Write<'_> {
     /// Records a verdict under an id made before.
     pub(super) fn add_evaluation_as(&mut self, id: &EvaluationId, new: &NewEvaluation<'_>) -> Result<()> {
         let verdict = new.verdict;
-        let judged_by = policies::current(self.connection(), new.repo)?;
+        let judged_by = policies::in_force(self.connection(), new.repo)?;
         self.connection()
             .prepare_cached(
                 "INSERT INTO evaluations (evaluation_id, repo_key, version_id, action, decision, decision_source, reasons, observed, waived, reason,
@@ -291,8 +291,8 @@ impl Write<'_> {
                 ":decision": verdict.decision().as_str(), ":source": verdict.source().as_str(), ":reasons": rows::json_text(&verdict.reasons())?,
                 ":observed": rows::json_text(&verdict.observed())?, ":waived": rows::json_text(&verdict.waived())?, ":reason": new.reason,
                 ":engine": verdict.engine_version(), ":policy": verdict.policy_digest().to_string(),
-                ":instance_revision": rows::stored(judged_by.instance.map_or(0, |revision| revision.revision)),
-                ":repo_revision": rows::stored(judged_by.repo.map_or(0, |revision| revision.revision)),
+                ":instance_revision": rows::stored(judged_by.instance.map_or(0, |(revision, _)| revision)),
+                ":repo_revision": rows::stored(judged_by.repo.map_or(0, |(revision, _)| revision)),
                 ":input_digest": verdict.input_digest().to_string(), ":input": verdict.input(), ":content": verdict.content_digest().to_string(),
                 ":at": self.now().unix_ms(), ":by": self.actor().subject.as_str(), ":quarantine": new.quarantine_id.map(QuarantineId::to_string),
                 ":advisories": verdict.advisory_digest().map(|digest| digest.to_string()),

@@ -87,6 +87,34 @@ impl PolicySnapshot {
     }
 }
 
+/// Which revisions are in force in a repo at one moment, without their texts.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    /// The instance's, if it has one.
+    pub(super) instance: Option<(u64, Digest)>,
+    /// The repo's own, if it has one.
+    pub(super) repo: Option<(u64, Digest)>,
+}
+
+impl InForce {
+    /// The levels with the digests of their texts, the instance's first.
+    pub(super) fn digests(&self) -> Vec<(PolicyLevel, Digest)> {
+        let levels = [(PolicyLevel::Instance, self.instance), (PolicyLevel::Repo, self.repo)];
+        levels.into_iter().filter_map(|(level, newest)| newest.map(|(_, digest)| (level, digest))).collect()
+    }
+}
+
+/// Which revisions are in force in `repo`.
+pub(super) fn in_force(connection: &Connection, repo: &RepoKey) -> rusqlite::Result<InForce> {
+    let newest = |repo: Option<&RepoKey>| {
+        connection
+            .prepare_cached("SELECT revision, digest FROM policies WHERE repo_key = :repo ORDER BY revision DESC LIMIT 1")?
+            .query_row(named_params! {":repo": stored_key(repo)}, |row| Ok((rows::unsigned(row, "revision")?, rows::parse(row, "digest")?)))
+            .optional()
+    };
+    Ok(InForce { instance: newest(None)?, repo: newest(Some(repo))? })
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<PolicyRevision> {
     let key: String = row.get("repo_key")?;
     let repo = if key.is_empty() { None } else { Some(rows::parse(row, "repo_key")?) };

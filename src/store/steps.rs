@@ -124,7 +124,7 @@ impl Write<'_> {
     /// say now.
     pub(super) fn is_current(&self, verdict: &Verdict, repo: &RepoKey, release: &Release) -> Result<bool> {
         let digest = content_digest(&release.files, release.manifest.as_ref().map(|manifest| &manifest.digest));
-        let policies = policies::current(self.connection(), repo)?;
+        let policies = policies::in_force(self.connection(), repo)?;
         let said = exceptions::read(self.connection(), &release.version.repo, release, repo)?;
         let said = said.answer(verdict.action(), verdict.evaluated_at()).digest()?;
         Ok(verdict.repo() == repo

@@ -150,7 +150,7 @@ impl Write<'_> {
     /// changed since the rule was looked up, or there are as many waivers as may be.
     pub fn add_waiver(&mut self, permit: &Permit<Promote>, new: &NewWaiver) -> Result<Done<Waiver>> {
         let repo = self.repo(permit.repo_key())?;
-        if policies::current(self.connection(), &repo.key)?.digests() != new.found_in {
+        if policies::in_force(self.connection(), &repo.key)?.digests() != new.found_in {
             return Err(Error::conflict("the policy was changed at this very moment; look at the rule again and try again"));
         }
         if new.expires_at <= self.now() || new.expires_at > new.latest {

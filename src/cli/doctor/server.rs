@@ -7,12 +7,12 @@ use super::super::failure::Failure;
 use super::super::fields::{count, moment, text};
 use super::super::session::Session;
 use super::super::table::{bytes, counted, span};
-use super::Finding;
+use super::{Finding, work};
 
 /// Clocks that differ by more than this make ages wrong.
 const CLOCK_LIMIT_SECONDS: i64 = 60;
 /// With less free than this, writes will soon be refused.
-const FREE_LIMIT_BYTES: u64 = 1 << 30;
+pub(super) const FREE_LIMIT_BYTES: u64 = 1 << 30;
 /// A journal this large is not being written back: something reads for very long.
 const WAL_LIMIT_BYTES: u64 = 256 << 20;
 /// Advisories older than this miss what is found meanwhile.
@@ -69,12 +69,7 @@ fn of_summary(session: &Session, summary: &Value) -> Vec<Finding> {
             Finding::good("journal", format!("{} in the journal of state.db", bytes(wal)))
         });
     }
-    let dead = count(summary, "/jobs/dead").unwrap_or(0).saturating_add(count(summary, "/outbox/dead").unwrap_or(0));
-    findings.push(if dead == 0 {
-        Finding::good("backlog", "no job and no event was given up")
-    } else {
-        Finding::warning("backlog", format!("{} given up", counted(dead, "job or event")), "artifortress status names them")
-    });
+    findings.extend(work::of_summary(summary));
     findings
 }
 
