@@ -46,7 +46,7 @@ fn contents(path: &Path) -> BTreeMap<String, Rows> {
         .collect();
     let read = |table: &str| {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let rows = statement.query_map([], |row| {
             names.iter().enumerate().map(|(index, name)| Ok((name.clone(), row.get(index)?))).collect::<rusqlite::Result<BTreeMap<_, _>>>()
         });

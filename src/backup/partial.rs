@@ -150,10 +150,10 @@ impl Partial {
         let doing = |cause| disk_fault(format!("giving {} its name", self.archive.display()), cause);
         // In contrast to a rename, a second name is never given in the place of another file.
         std::fs::hard_link(self.directory.join(ARCHIVE), &self.archive)
-            .or_else(|cause| match cause.kind() {
-                ErrorKind::AlreadyExists => Err(cause),
-                _ if self.archive.symlink_metadata().is_ok() => Err(ErrorKind::AlreadyExists.into()),
-                _ => std::fs::rename(self.directory.join(ARCHIVE), &self.archive),
+            .or_else(|cause| {
+                // Some file systems know no second names.
+                let is_free = self.archive.symlink_metadata().is_err();
+                if is_free { std::fs::rename(self.directory.join(ARCHIVE), &self.archive) } else { Err(cause) }
             })
             .map_err(doing)?;
         let parent = self.archive.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -41,6 +41,7 @@ pub struct OutboxEntry {
 impl Event {
     /// The outbox event of this happening, if others must hear of it.
     #[must_use]
+    #[allow(clippy::too_many_lines, reason = "a table: one row for each happening")]
     pub fn outbox(&self) -> Option<OutboxEntry> {
         let of = |kind, version: &Named, state: State| {
             let visible = decide(state) == Sight::Open;

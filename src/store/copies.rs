@@ -67,11 +67,12 @@ fn step_through(source: &Connection, written: &mut Connection, progress: &mut dy
         let now = backup.progress();
         let total = u64::try_from(now.pagecount).unwrap_or(0);
         progress(total.saturating_sub(u64::try_from(now.remaining).unwrap_or(0)), total);
-        match step {
-            StepResult::Done => return Ok(()),
-            StepResult::More => {}
-            // Nobody else uses the copy, and a reader of a database with a log waits for nobody.
-            _ => return Err(Error::new(Code::Unavailable, "the database is busy; try again in a moment")),
+        if step == StepResult::Done {
+            return Ok(());
+        }
+        // Nobody else uses the copy, and a reader of a database with a log waits for nobody.
+        if step != StepResult::More {
+            return Err(Error::new(Code::Unavailable, "the database is busy; try again in a moment"));
         }
     }
 }
