@@ -51,7 +51,7 @@ pub(super) fn copy(source: &Connection, target: &Path, progress: &mut dyn FnMut(
     let mut written = connection::open_copy(target)?;
     // The transaction holds the moment: nothing that is committed after this read is seen by any step.
     source.execute_batch("BEGIN")?;
-    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    migrate::version_of(source)?;
     let copied = step_through(source, &mut written, progress);
     source.execute_batch("COMMIT")?;
     copied?;
