@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+from bench_backup import measure_backup
 from bench_gate import measure_gate
 from bench_memory import measure_memory
 from bench_pages import measure_pages
@@ -247,6 +248,7 @@ SECTIONS = {
     "publishing": lambda report, daemon, work, options: measure_publishing(report, daemon.binary, work, *((3, 25) if options.quick else (7, 100))),
     "gate": lambda report, daemon, work, options: measure_gate(report, daemon.binary, work, 300 if options.quick else 1500),
     "memory": lambda report, daemon, work, options: measure_memory(report, daemon.binary, work, (128 if options.quick else 500) * MIB),
+    "backup": lambda report, daemon, work, options: measure_backup(report, daemon.binary, work, *((500, 16, 3) if options.quick else (10_000, 64, 10))),
     "inside": lambda report, daemon, work, options: measure_queue_and_search(report, options.quick),
 }
 

@@ -26,6 +26,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("advisories", &["error", "domain"]),
     ("store", &["error", "clock", "hop", "config", "domain", "policy", "advisories", "pulse", "metrics"]),
     ("blobs", &["error", "clock", "hop", "domain", "metrics"]),
+    ("backup", &["error", "clock", "domain", "store", "blobs"]),
     ("access", &["error", "clock", "hop", "config", "domain", "store"]),
     ("registry", &["error", "clock", "hop", "config", "domain", "policy", "inspect", "advisories", "store", "blobs", "pulse", "metrics"]),
     ("quarantine", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs"]),

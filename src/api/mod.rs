@@ -9,6 +9,7 @@
 
 pub mod advisories;
 mod audit;
+mod backups;
 mod blobs;
 mod downloads;
 mod drafts;
@@ -74,6 +75,7 @@ pub fn routes() -> Routes<App> {
         .join(webhooks::routes())
         .join(advisories::routes())
         .join(audit::routes())
+        .join(backups::routes())
         .join(operations::routes())
         .join(space::routes())
         .join(retention::routes())

@@ -10,6 +10,7 @@
 
 mod disk;
 mod hold;
+mod replica;
 pub mod serve;
 pub mod stage;
 pub mod staged;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 pub use disk::{DiskSpace, space as disk_space};
 use disk::{create_directory, disk_fault, sync_directory};
 pub use hold::{BackupHold, RemovalHold, hold_for_backup, hold_for_removal};
+pub use replica::HashingReader;
 
 /// The blobs of one data directory: `blobs/sha256/ab/<64 hex digits>` and `staging/<upload id>`. Cheap to clone.
 #[derive(Debug, Clone)]

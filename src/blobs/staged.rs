@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::hop;
 
 /// Blobs are written once.
-const BLOB_MODE: u32 = 0o400;
+pub(super) const BLOB_MODE: u32 = 0o400;
 
 /// All bytes of an upload, hashed, in its staging file. Dropped without `commit` or `abandon`, it leaves a file for the sweep.
 #[derive(Debug)]

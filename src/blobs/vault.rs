@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 
 /// The work on blobs that no client asked for.
 #[derive(Debug, Clone)]
-pub struct Vault(Blobs);
+pub struct Vault(pub(super) Blobs);
 
 /// What a look at one blob found.
 #[derive(Debug, Clone, PartialEq, Eq)]

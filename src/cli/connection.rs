@@ -91,7 +91,11 @@ impl ServerFlags {
         }
     }
 
-    fn settings(&self) -> Result<Config, Failure> {
+    /// The settings that these flags lead to.
+    ///
+    /// # Errors
+    /// When they are faulty.
+    pub(super) fn settings(&self) -> Result<Config, Failure> {
         let flags = Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), listen: Vec::new() };
         Config::load(&flags).map_err(|faults| Failure::Failed(faults.to_string()))
     }

@@ -10,6 +10,7 @@
 
 mod advisories;
 mod audit;
+mod backup;
 mod client;
 mod client_config;
 mod connection;
@@ -211,6 +212,23 @@ enum Command {
         /// Hash every blob again, too.
         #[arg(long)]
         blobs: bool,
+        /// Remove blobs that nothing names, and a damaged search index, which the next start makes anew; no daemon may be running.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Make an archive of the whole instance: its database at one moment and the bytes it names; the daemon may be running.
+    Backup {
+        #[command(flatten)]
+        server: ServerFlags,
+        #[command(flatten)]
+        arguments: backup::BackupArguments,
+    },
+    /// Restore archives into an empty data directory, and verify all of it.
+    Restore {
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        arguments: backup::RestoreArguments,
     },
     /// Work on the audit trail.
     Audit {
@@ -267,11 +285,15 @@ pub fn run() -> ExitCode {
         Some(Command::Quota { server, command }) => {
             session::run(server.after(&base), async |session| retention::quota(session, command).await)
         }
+        Some(Command::Backup { server, arguments }) => backup::back_up(&server.after(&base), &arguments),
+        Some(Command::Restore { flags, arguments }) => backup::restore(&merged(base, flags), &arguments),
         None => with_config(&base, serve::serve),
         Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
-        Some(Command::Verify { flags, blobs: false }) => with_config(&merged(base, flags), verify::database),
-        Some(Command::Verify { flags, blobs: true }) => with_config(&merged(base, flags), verify::database_and_blobs),
+        Some(Command::Verify { flags, blobs: false, repair: false }) => with_config(&merged(base, flags), verify::database),
+        Some(Command::Verify { flags, blobs: true, repair: false }) => with_config(&merged(base, flags), verify::database_and_blobs),
+        Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),
+        Some(Command::Verify { flags, blobs: true, repair: true }) => with_config(&merged(base, flags), verify::repair_with_blobs),
         Some(Command::Audit { command }) => audit::run(base, command),
     }
 }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::access::{Roles, Scope};
+use super::backup::BackupMade;
 use super::candidate::{Action, Decision, DecisionSource, Reason};
 use super::digest::Digest;
 use super::download::FetchedBy;
@@ -207,6 +208,7 @@ pub enum Event {
     Exception(ExceptionEvent),
     Mark(MarkEvent),
     Space(SpaceEvent),
+    BackupCreated(BackupMade),
     JobsRetried {
         kind: Option<String>,
         error: Option<String>,
@@ -346,6 +348,7 @@ impl Event {
             Event::Exception(event) => event.audit(),
             Event::Mark(event) => event.audit(),
             Event::Space(event) => event.audit(),
+            Event::BackupCreated(made) => made.audit(),
             Event::JobsRetried { kind, error, count } => {
                 entry("job.retried", "job", "dead", json!({"kind": kind, "lastError": error, "count": count}))
             }

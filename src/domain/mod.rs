@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod advisory;
+pub mod backup;
 pub mod canary;
 pub mod candidate;
 pub mod contents;

@@ -111,6 +111,7 @@ impl Event {
             | Event::Exception(_)
             | Event::Mark(_)
             | Event::Space(_)
+            | Event::BackupCreated(_)
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. } => None,
         }

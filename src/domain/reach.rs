@@ -84,6 +84,7 @@ impl Event {
             | Event::JobCancelled { .. }
             | Event::JobsRetried { .. }
             | Event::OutboxEventRetried { .. }
+            | Event::BackupCreated(_)
             | Event::Webhook(_) => Vec::new(),
         }
     }

@@ -9,6 +9,7 @@
 
 mod admission;
 mod advisories;
+mod backups;
 mod browse;
 mod concerns;
 mod dry_run;

@@ -121,7 +121,7 @@ pub fn check(directory: &Path) -> Result<CheckReport> {
     }
     contents(&connection, &mut report)?;
     report.audit_rows = audit::verify_chain(&connection, |fault| report.faults.push(format!("audit row {}: {}", fault.seq, fault.what)))?;
-    blobs(&connection, &mut report)?;
+    report.blobs = blobs(&connection)?;
     connection.execute_batch("COMMIT")?;
     Ok(report)
 }
@@ -137,7 +137,7 @@ pub fn check_audit(directory: &Path) -> Result<CheckReport> {
     Ok(report)
 }
 
-fn open(directory: &Path) -> Result<Connection> {
+pub(super) fn open(directory: &Path) -> Result<Connection> {
     let path = directory.join("state.db");
     if !path.exists() {
         return Err(Error::new(
@@ -185,9 +185,9 @@ fn contents(connection: &Connection, report: &mut CheckReport) -> Result<()> {
     Ok(())
 }
 
-fn blobs(connection: &Connection, report: &mut CheckReport) -> Result<()> {
+/// Every blob with its size in bytes, in the order of the digests.
+pub(super) fn blobs(connection: &Connection) -> Result<Vec<(Digest, u64)>> {
     let mut statement = connection.prepare("SELECT digest, size_bytes FROM blobs ORDER BY digest")?;
     let blobs = statement.query_map([], |row| Ok((super::rows::parse(row, "digest")?, super::rows::unsigned(row, "size_bytes")?)))?;
-    report.blobs = blobs.collect::<rusqlite::Result<_>>()?;
-    Ok(())
+    Ok(blobs.collect::<rusqlite::Result<_>>()?)
 }

@@ -41,15 +41,7 @@ pub(super) fn version_of(connection: &Connection) -> rusqlite::Result<usize> {
 /// `unavailable` when the database is newer than this binary; the database is untouched then.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
     let found = version_of(connection)?;
-    if found > newest(migrations) {
-        return Err(Error::new(
-            Code::Unavailable,
-            format!(
-                "the database has schema {found}, this program knows up to {}; start a newer artifortress, nothing was changed",
-                newest(migrations)
-            ),
-        ));
-    }
+    refuse_newer(found, migrations)?;
     for (index, sql) in migrations.iter().enumerate().skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
@@ -57,6 +49,17 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Refuses a database that a newer program wrote.
+pub(super) fn refuse_newer(found: usize, migrations: &[&str]) -> Result<()> {
+    let newest = newest(migrations);
+    if found <= newest {
+        return Ok(());
+    }
+    let message =
+        format!("the database has schema {found}, this program knows up to {newest}; start a newer artifortress, nothing was changed");
+    Err(Error::new(Code::Unavailable, message))
 }
 
 #[cfg(test)]

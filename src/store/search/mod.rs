@@ -12,6 +12,7 @@ mod index;
 mod packages;
 mod progress;
 mod ranked;
+mod repair;
 mod words;
 
 use rusqlite::{Connection, Row};
@@ -22,6 +23,7 @@ pub use condition::{IndexCare, IndexFault, IndexState};
 pub use documents::Indexed;
 pub use index::SearchIndex;
 pub use packages::{PackageHit, PackagePage};
+pub use repair::repair_index;
 
 use expression::Expression;
 

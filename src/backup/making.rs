@@ -1,0 +1,210 @@
+//! Making an archive. Invariant: the database is copied first and its blobs are read afterwards, while nobody removes any, so that each is
+//! there; each is hashed while it is packed, and one that is not what its name says ends the backup.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use super::frames::Frames;
+use super::manifest::{Content, DATABASE, END, End, FORMAT, MANIFEST, Manifest, blob_name};
+use super::partial::{Begun, Partial};
+use super::reading::read_manifest;
+use super::{Progress, Report, disk_fault};
+use crate::blobs::vault::Vault;
+use crate::blobs::{Blobs, HashingReader, hold_for_backup};
+use crate::clock::Clock;
+use crate::domain::backup::BackupMade;
+use crate::domain::digest::Digest;
+use crate::error::{Error, Result};
+use crate::store;
+
+/// What is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Making<'a> {
+    /// The instance.
+    pub data_dir: &'a Path,
+    /// The archive; there must be none of this name.
+    pub archive: &'a Path,
+    /// The archive that it continues: what that and those before it have is not packed again.
+    pub since: Option<&'a Path>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// What is remembered of it.
+    pub made: BackupMade,
+    /// When the database was copied.
+    pub created_at: String,
+    /// Blobs that the archives before this one have.
+    pub earlier_count: u64,
+    /// Whether an earlier process had begun it.
+    pub is_resumed: bool,
+}
+
+/// Why packing ended early.
+enum Stop {
+    /// A blob that the copy names has been removed since it was made.
+    Gone(Digest),
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// Makes an archive, or goes on with one that was begun under this name. The instance may be in use. Blocks.
+///
+/// # Errors
+/// `conflict` when the archive is there already, another process is making it, or a blob is damaged; `unavailable` for a database of a
+/// newer program; `insufficient_storage`; internal. What was packed stays for the next try.
+pub fn make(order: &Making<'_>, clock: &dyn Clock, report: Report<'_>) -> Result<Made> {
+    let parent = order.since.map(read_manifest).transpose()?;
+    let partial = Partial::open(order.archive)?;
+    let vault = Blobs::open_dir(order.data_dir)?.vault();
+    // From here on until the archive is complete.
+    let _hold = hold_for_backup(order.data_dir)?;
+    let begun = partial.find_begun(parent.as_ref().map(|(_, digest)| *digest), clock.now());
+    let is_resumed = begun.as_ref().is_some_and(|begun| begun.members > 0);
+    if let Some(begun) = begun {
+        match pack(&partial, &vault, &begun, report) {
+            Ok(packed) => return conclude(partial, &begun.manifest, packed, is_resumed),
+            Err(Stop::Failed(error)) => return Err(error),
+            // Nobody held it while no backup was running; the next copy will not name it.
+            Err(Stop::Gone(_)) => {}
+        }
+    }
+    let manifest = begin(order.data_dir, &partial, parent.as_ref(), clock, report)?;
+    let begun = Begun { manifest, members: 0, length: 0 };
+    match pack(&partial, &vault, &begun, report) {
+        Ok(packed) => conclude(partial, &begun.manifest, packed, false),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Gone(digest)) => Err(damaged(&digest, "its file is missing")),
+    }
+}
+
+fn damaged(digest: &Digest, what: &str) -> Error {
+    let next = "look at all of them with: artifortress verify --blobs; publish its bytes again or remove what names it, then try again";
+    Error::conflict(format!("blob {digest} cannot be packed: {what}; {next}"))
+}
+
+/// Copies the database and writes down what the archive will hold.
+fn begin(
+    data_dir: &Path,
+    partial: &Partial,
+    parent: Option<&(Manifest, Digest)>,
+    clock: &dyn Clock,
+    report: Report<'_>,
+) -> Result<Manifest> {
+    partial.clear()?;
+    let created_at = clock.now().to_string();
+    let path = partial.database();
+    let copied = store::copy_database(data_dir, &path, &mut |done, all| report(Progress::Copying(done, all)))?;
+    let hashed = File::open(&path).and_then(|file| {
+        let mut reader = HashingReader::new(file);
+        std::io::copy(&mut reader, &mut std::io::sink())?;
+        Ok(reader.finish())
+    });
+    let (digest, size_bytes) = hashed.map_err(|cause| disk_fault(format!("reading {}", path.display()), cause))?;
+    let known = parent.map(|(manifest, _)| manifest.needed()).unwrap_or_default();
+    let (earlier, blobs) = copied
+        .blobs
+        .into_iter()
+        .map(|(digest, size_bytes)| Content { digest, size_bytes })
+        .partition(|blob| known.get(&blob.digest) == Some(&blob.size_bytes));
+    let manifest = Manifest {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        created_at,
+        schema: copied.schema,
+        parent: parent.map(|(_, digest)| *digest),
+        database: Content { digest, size_bytes },
+        blobs,
+        earlier,
+    };
+    partial.begin(&manifest.bytes()?)?;
+    Ok(manifest)
+}
+
+/// Packs what is missing. Returns the digest of the manifest and the length of the archive.
+fn pack(partial: &Partial, vault: &Vault, begun: &Begun, report: Report<'_>) -> Result<(Digest, u64), Stop> {
+    let manifest = &begun.manifest;
+    let bytes = manifest.bytes()?;
+    let digest = Digest::of(&bytes);
+    let wrong = |cause| disk_fault("writing the archive".to_owned(), cause);
+    let frames = Frames::new(partial.archive_at(begun.length)?).map_err(wrong)?;
+    let mut archive = tar::Builder::new(frames);
+    let (mut packed, total) = (0, manifest.total_bytes());
+    for member in 0..=manifest.blobs.len() + 1 {
+        let content = match member {
+            0 => Content { digest, size_bytes: bytes.len() as u64 },
+            1 => manifest.database,
+            later => manifest.blobs[later - 2],
+        };
+        if member > 0 {
+            packed += content.size_bytes;
+        }
+        if member < begun.members {
+            continue;
+        }
+        match member {
+            0 => append(&mut archive, MANIFEST, content, Cursor::new(&bytes))?,
+            1 => {
+                let path = partial.database();
+                let file = File::open(&path).map_err(|cause| disk_fault(format!("reading {}", path.display()), cause))?;
+                append(&mut archive, DATABASE, content, file)?;
+            }
+            _ => {
+                let found = vault.open_for_backup(content.digest)?;
+                let (file, actual_bytes) = found.ok_or(Stop::Gone(content.digest))?;
+                if actual_bytes != content.size_bytes {
+                    let what = format!("its file has {actual_bytes} bytes instead of {}", content.size_bytes);
+                    return Err(damaged(&content.digest, &what).into());
+                }
+                append(&mut archive, &blob_name(&content.digest), content, file)?;
+            }
+        }
+        report(Progress::Packing(packed, total));
+        if member == 0 || archive.get_ref().is_long() {
+            let length = archive.get_mut().cut().map_err(wrong)?;
+            partial.advance(member + 1, length)?;
+        }
+    }
+    let end = serde_json::to_vec(&End { manifest: digest }).map_err(|cause| Error::internal("writing the end of the archive", cause))?;
+    append(&mut archive, END, Content { digest: Digest::of(&end), size_bytes: end.len() as u64 }, Cursor::new(&end))?;
+    let length = archive.into_inner().and_then(Frames::finish).map_err(wrong)?;
+    Ok((digest, length))
+}
+
+/// Adds a member, and makes sure that its bytes are those announced.
+fn append(archive: &mut tar::Builder<Frames>, name: &str, content: Content, from: impl Read) -> Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.size_bytes);
+    header.set_mode(0o600);
+    header.set_mtime(0);
+    header.set_entry_type(tar::EntryType::Regular);
+    let mut reader = HashingReader::new(from);
+    let packed = header.set_path(name).and_then(|()| {
+        header.set_cksum();
+        archive.append(&header, (&mut reader).take(content.size_bytes))
+    });
+    packed.map_err(|cause| disk_fault(format!("packing {name}"), cause))?;
+    if reader.finish() != (content.digest, content.size_bytes) {
+        return Err(damaged(&content.digest, "its content has another digest"));
+    }
+    Ok(())
+}
+
+fn conclude(partial: Partial, manifest: &Manifest, (digest, archive_bytes): (Digest, u64), is_resumed: bool) -> Result<Made> {
+    partial.complete()?;
+    let made = BackupMade {
+        manifest_digest: digest,
+        parent_digest: manifest.parent,
+        database_digest: manifest.database.digest,
+        blob_count: manifest.blobs.len() as u64,
+        archive_bytes,
+    };
+    Ok(Made { made, created_at: manifest.created_at.clone(), earlier_count: manifest.earlier.len() as u64, is_resumed })
+}
