@@ -3,6 +3,7 @@
 
 mod listen;
 mod reader;
+mod transport;
 mod waivers;
 mod webhooks;
 
@@ -15,11 +16,12 @@ use figment::util::nest;
 use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 
-pub use listen::Listen;
 use listen::{DEFAULT_LISTEN, read_listen};
+pub use listen::{Encryption, Listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use transport::Transport;
 pub use waivers::Waivers;
 pub use webhooks::Webhooks;
 
@@ -165,6 +167,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// A file with the first administrator's token, read at the first start in place of making one.
     pub bootstrap_token_file: Option<PathBuf>,
+    /// How clients reach the server.
+    pub transport: Transport,
     /// The limits of the transport.
     pub http: Http,
     /// The budget of the gate.
@@ -231,7 +235,7 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// Listen on this address, such as 127.0.0.1:8466; may be repeated.
+    /// Listen on this address, such as 127.0.0.1:8466 or unix:/run/artifortress/http.sock; may be repeated.
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
@@ -270,6 +274,7 @@ impl Config {
             data_dir: read_data_dir(&mut reader, variables),
             listen: read_listen(&mut reader),
             bootstrap_token_file: reader.find("bootstrap_token_file"),
+            transport: Transport::read(&mut reader),
             http: Http::read(&mut reader),
             policy: Policy::read(&mut reader),
             store: Store::read(&mut reader),
@@ -293,6 +298,7 @@ impl Config {
             data_dir: data_dir.to_owned(),
             listen: vec![DEFAULT_LISTEN],
             bootstrap_token_file: None,
+            transport: Transport::default(),
             http: Http::default(),
             policy: Policy::default(),
             store: Store::default(),
@@ -306,12 +312,6 @@ impl Config {
             metrics: Metrics::default(),
             log: Log::default(),
         }
-    }
-
-    /// Whether only this machine can reach the listeners: loopback addresses and local sockets.
-    #[must_use]
-    pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|Listen(address)| address.ip().to_canonical().is_loopback())
     }
 }
 

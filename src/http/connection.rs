@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::limits::HttpLimits;
@@ -84,12 +83,12 @@ impl Body for WatchedBody {
     }
 }
 
-/// A TCP stream with a limit on how long a peer may take nothing, and a bounded lingering close.
+/// A stream with a limit on how long a peer may take nothing, and a bounded lingering close.
 ///
 /// Closing a socket with unread bytes resets the connection, and a reset discards an answer that the peer has not read yet. So when a
 /// body was left unread, closing means: end our side, discard what still comes up to a limit in bytes and time, then close.
-pub(super) struct Socket {
-    stream: TcpStream,
+pub(super) struct Socket<S> {
+    stream: S,
     limits: HttpLimits,
     unread: Unread,
     write_deadline: Option<Pin<Box<Sleep>>>,
@@ -101,9 +100,9 @@ struct Linger {
     rest_bytes: u64,
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The socket over an accepted stream.
-    pub(super) fn new(stream: TcpStream, limits: HttpLimits, unread: Unread) -> Socket {
+    pub(super) fn new(stream: S, limits: HttpLimits, unread: Unread) -> Socket<S> {
         Socket { stream, limits, unread, write_deadline: None, linger: None }
     }
 
@@ -139,13 +138,13 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let outcome = Pin::new(&mut socket.stream).poll_write(context, bytes);

@@ -21,6 +21,8 @@ pub struct HttpLimits {
     pub max_connections: usize,
     /// How long running requests may take to end after the server was told to stop.
     pub drain_timeout_ms: u64,
+    /// How long an idle connection is kept after the server was told to stop, for the request that its client may just be sending.
+    pub idle_grace_ms: u64,
     /// How long a connection is read and discarded after an answer that came before the whole body did.
     pub linger_timeout_ms: u64,
     /// How much is read and discarded then.
@@ -38,6 +40,7 @@ impl Default for HttpLimits {
             json_limit_bytes: 1024 * 1024,
             max_connections: 1024,
             drain_timeout_ms: 30_000,
+            idle_grace_ms: 1_000,
             linger_timeout_ms: 10_000,
             linger_limit_bytes: 64 * 1024 * 1024,
         }
@@ -67,6 +70,12 @@ impl HttpLimits {
     #[must_use]
     pub const fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// `idle_grace_ms` as a duration; it leaves time for draining what comes then.
+    #[must_use]
+    pub fn idle_grace(&self) -> Duration {
+        Duration::from_millis(self.idle_grace_ms.min(self.drain_timeout_ms / 2))
     }
 
     /// `linger_timeout_ms` as a duration.

@@ -18,9 +18,33 @@ use crate::domain::access::Caller;
 use crate::domain::id::RequestId;
 use crate::error::{Error, Result};
 
-/// The address a connection comes from, put into each of its requests by the server.
+/// Where a connection comes from, put into each of its requests by the server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
+pub(super) struct Origin {
+    /// Whose connection it is, if the system knows.
+    pub(super) peer: Option<IpAddr>,
+    /// How it came.
+    pub(super) scheme: Scheme,
+}
+
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// In the open.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As addresses begin.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
 
 /// The head of a request: method, address, headers, and what the route's pattern found in the path.
 #[derive(Debug)]
@@ -71,7 +95,11 @@ impl Head {
     /// The address that the connection comes from; `None` for a request made in this process.
     #[must_use]
     pub fn peer_address(&self) -> Option<IpAddr> {
-        self.parts.extensions.get::<PeerAddress>().map(|PeerAddress(address)| address.to_canonical())
+        self.origin().and_then(|origin| origin.peer)
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        self.parts.extensions.get::<Origin>()
     }
 
     /// The first header of this name, if it is there and visible ASCII.
@@ -110,14 +138,15 @@ impl Head {
         if let Some(public_url) = &self.public_url {
             return Ok(public_url.trim_end_matches('/').to_owned());
         }
+        let scheme = self.origin().map_or(Scheme::Http, |origin| origin.scheme).as_str();
         let refuse = || Error::bad_request("the header `Host` must be given once, as a host name or address with an optional port");
         if let Some(authority) = self.parts.uri.authority() {
-            return checked_authority(authority.as_str()).map(|host| format!("http://{host}")).ok_or_else(refuse);
+            return checked_authority(authority.as_str()).map(|host| format!("{scheme}://{host}")).ok_or_else(refuse);
         }
         let mut hosts = self.parts.headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(refuse()) };
         let host = host.to_str().ok().and_then(checked_authority).ok_or_else(refuse)?;
-        Ok(format!("http://{host}"))
+        Ok(format!("{scheme}://{host}"))
     }
 }
 
