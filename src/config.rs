@@ -3,6 +3,7 @@
 
 mod listen;
 mod reader;
+mod tls;
 mod transport;
 mod waivers;
 mod webhooks;
@@ -21,6 +22,7 @@ pub use listen::{Encryption, Listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use tls::{ClientCertificates, Tls};
 pub use transport::Transport;
 pub use waivers::Waivers;
 pub use webhooks::Webhooks;
@@ -66,7 +68,11 @@ section! {
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// The largest import of advisories in one request, in bytes.
         advisories_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
-        /// Connections served at once; further ones wait.
+        /// Milliseconds for the handshake of TLS.
+        handshake_timeout_ms: u64 = 10_000, 100..=600_000;
+        /// Requests at once on one connection of HTTP/2.
+        max_streams: u32 = 64, 1..=1_000;
+        /// Connections served at once, and requests of HTTP/2 in all; further ones wait.
         max_connections: usize = 1024, 1..=1_000_000;
     }
 }
@@ -169,6 +175,8 @@ pub struct Config {
     pub bootstrap_token_file: Option<PathBuf>,
     /// How clients reach the server.
     pub transport: Transport,
+    /// The certificate; without one, nothing is served over TLS.
+    pub tls: Option<Tls>,
     /// The limits of the transport.
     pub http: Http,
     /// The budget of the gate.
@@ -275,6 +283,7 @@ impl Config {
             listen: read_listen(&mut reader),
             bootstrap_token_file: reader.find("bootstrap_token_file"),
             transport: Transport::read(&mut reader),
+            tls: Tls::read(&mut reader, variables),
             http: Http::read(&mut reader),
             policy: Policy::read(&mut reader),
             store: Store::read(&mut reader),
@@ -299,6 +308,7 @@ impl Config {
             listen: vec![DEFAULT_LISTEN],
             bootstrap_token_file: None,
             transport: Transport::default(),
+            tls: None,
             http: Http::default(),
             policy: Policy::default(),
             store: Store::default(),

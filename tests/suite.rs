@@ -57,6 +57,7 @@ mod search;
 mod support;
 mod tags;
 mod tidy;
+mod transport;
 mod upgrade;
 mod visibility;
 mod visibility_cargo;

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use listenfd::ListenFd;
 
-use crate::config::{Config, Listen, environment};
+use crate::config::{Config, Encryption, Listen, environment};
 use crate::error::{Error, Result};
-use crate::http::{Listener, Place};
+use crate::http::{Listener, Place, Tls};
+
+/// The name of a socket that is served without TLS though there is a certificate (`FileDescriptorName=`).
+const PLAIN: &str = "plain";
 
 /// Sockets that were handed over by whoever started this process, such as systemd, with their names (sd_listen_fds(3)).
 pub(super) struct Handed {
@@ -31,8 +35,15 @@ impl Handed {
         self.sockets.len()
     }
 
-    fn into_listeners(mut self) -> Result<Vec<Listener>> {
-        (0..self.count()).map(|index| self.listener(index)).collect()
+    /// One named `plain` stays without TLS.
+    fn into_listeners(mut self, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>> {
+        let count = self.count();
+        let listener = |index| {
+            let listener = self.listener(index)?;
+            let stays_plain = self.names.get(index).is_some_and(|name| name == PLAIN);
+            Ok(if stays_plain { listener } else { secured(listener, tls) })
+        };
+        (0..count).map(listener).collect()
     }
 
     fn listener(&mut self, index: usize) -> Result<Listener> {
@@ -57,18 +68,26 @@ impl Handed {
 ///
 /// # Errors
 /// When one cannot be listened on, in words for who chose it.
-pub(super) async fn open(config: &Config, handed: Handed) -> Result<Vec<Listener>> {
+pub(super) async fn open(config: &Config, handed: Handed, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>> {
     if handed.count() > 0 {
-        return handed.into_listeners();
+        return handed.into_listeners(tls);
     }
     let mut listeners = Vec::with_capacity(config.listen.len());
     for listen in &config.listen {
         listeners.push(match listen {
-            Listen::Tcp { address, .. } => Listener::bind_tcp(*address).await?,
+            Listen::Tcp { address, encryption: Encryption::WhenConfigured } => secured(Listener::bind_tcp(*address).await?, tls),
+            Listen::Tcp { address, encryption: Encryption::Never } => Listener::bind_tcp(*address).await?,
             Listen::Unix(path) => Listener::bind_unix(path, config.transport.unix_socket_mode)?,
         });
     }
     Ok(listeners)
+}
+
+fn secured(listener: Listener, tls: Option<&Arc<Tls>>) -> Listener {
+    match tls {
+        Some(tls) => listener.secured_by(tls),
+        None => listener,
+    }
 }
 
 /// Whether only this machine can reach the server: through none of its sockets, and through no proxy that it knows of.
@@ -82,6 +101,8 @@ pub(super) fn are_loopback_only(listeners: &[Listener], config: &Config) -> bool
 pub(super) enum Address {
     /// Over the network.
     Http(SocketAddr),
+    /// Over the network, by TLS.
+    Https(SocketAddr),
     /// Through the file system.
     Unix(PathBuf),
 }
@@ -90,6 +111,7 @@ impl Address {
     /// The address of a listener; `None` for a socket without a name.
     pub(super) fn of(listener: &Listener) -> Option<Address> {
         match listener.place() {
+            Place::Network(address) if listener.tls().is_some() => Some(Address::Https(address)),
             Place::Network(address) => Some(Address::Http(address)),
             Place::File(path) => path.map(Address::Unix),
         }
@@ -99,6 +121,7 @@ impl Address {
     pub(super) fn from_here(&self) -> Address {
         match self {
             Address::Http(bound) => Address::Http(reachable(*bound)),
+            Address::Https(bound) => Address::Https(reachable(*bound)),
             Address::Unix(_) => self.clone(),
         }
     }
@@ -108,6 +131,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Http(address) => write!(f, "http://{address}"),
+            Address::Https(address) => write!(f, "https://{address}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -18,7 +18,7 @@ use crate::blobs::Blobs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::http::{Router, Server};
+use crate::http::{Router, Server, Tls};
 use crate::jobs::{JobSettings, Jobs};
 use crate::logging::LogFiles;
 use crate::policy::CedarEngine;
@@ -84,7 +84,11 @@ fn allow_open_files(max_connections: usize) {
 async fn run(config: Config, handed: Handed, log: Option<&LogFiles>) -> Result<()> {
     let stop = StopSignals::listen()?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
-    let listeners = listeners::open(&config, handed).await?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    let listeners = listeners::open(&config, handed, tls.as_ref()).await?;
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).watch());
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = StoreOptions {
         readers: config.store.readers,
@@ -138,7 +142,7 @@ fn greet(bound: &[Address], data_dir: &Path, token_file: &Path, first: Option<&B
             say(&format!("  artifortress status --server unix:{path}"));
             return;
         }
-        url @ Address::Http(_) => url,
+        url @ (Address::Http(_) | Address::Https(_)) => url,
     };
     say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" {url}/v1/auth/whoami"));
     say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" -T ./hello.txt \"{url}/files/main/hello/1.0/hello.txt?publish\""));

@@ -33,6 +33,11 @@ impl Unread {
         self.0.store(rest, Ordering::Relaxed);
     }
 
+    /// Of a peer that may be sending anything.
+    pub(super) fn unknown() -> Unread {
+        Unread(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
     /// Whether anything is left.
     pub(super) fn some(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
@@ -91,6 +96,7 @@ pub(super) struct Socket<S> {
     stream: S,
     limits: HttpLimits,
     unread: Unread,
+    written_bytes: Arc<AtomicU64>,
     write_deadline: Option<Pin<Box<Sleep>>>,
     linger: Option<Linger>,
 }
@@ -103,7 +109,12 @@ struct Linger {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The socket over an accepted stream.
     pub(super) fn new(stream: S, limits: HttpLimits, unread: Unread) -> Socket<S> {
-        Socket { stream, limits, unread, write_deadline: None, linger: None }
+        Socket { stream, limits, unread, written_bytes: Arc::default(), write_deadline: None, linger: None }
+    }
+
+    /// How many bytes the stream has taken, counted on.
+    pub(super) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written_bytes)
     }
 
     /// Turns a write that has been waiting too long into an error.
@@ -115,6 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let length = self.limits.write_idle_timeout();
         let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(length)));
         deadline.as_mut().poll(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+    }
+
+    fn count(&self, outcome: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            self.written_bytes.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     /// Discards what the peer still sends until it ends, breaks, or exceeds a limit.
@@ -148,12 +165,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let outcome = Pin::new(&mut socket.stream).poll_write(context, bytes);
+        socket.count(&outcome);
         socket.bounded(context, outcome)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let outcome = Pin::new(&mut socket.stream).poll_write_vectored(context, pieces);
+        socket.count(&outcome);
         socket.bounded(context, outcome)
     }
 

@@ -17,7 +17,11 @@ pub struct HttpLimits {
     pub write_idle_timeout_ms: u64,
     /// The largest JSON body.
     pub json_limit_bytes: u64,
-    /// The most connections served at once; further ones wait unaccepted.
+    /// How long the handshake of TLS may take.
+    pub handshake_timeout_ms: u64,
+    /// The most requests at once on one connection of HTTP/2.
+    pub max_streams: u32,
+    /// The most connections served at once, and the most requests of HTTP/2; further ones wait unaccepted.
     pub max_connections: usize,
     /// How long running requests may take to end after the server was told to stop.
     pub drain_timeout_ms: u64,
@@ -38,6 +42,8 @@ impl Default for HttpLimits {
             body_idle_minimum_bytes: 1024,
             write_idle_timeout_ms: 60_000,
             json_limit_bytes: 1024 * 1024,
+            handshake_timeout_ms: 10_000,
+            max_streams: 64,
             max_connections: 1024,
             drain_timeout_ms: 30_000,
             idle_grace_ms: 1_000,
@@ -52,6 +58,12 @@ impl HttpLimits {
     #[must_use]
     pub const fn header_read_timeout(&self) -> Duration {
         Duration::from_millis(self.header_read_timeout_ms)
+    }
+
+    /// `handshake_timeout_ms` as a duration.
+    #[must_use]
+    pub const fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
     }
 
     /// `body_idle_timeout_ms` as a duration.

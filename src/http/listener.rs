@@ -3,17 +3,20 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::socket_file::{self, SocketFile};
+use super::tls::Tls;
 use crate::error::{Error, Result};
 
 /// A socket that accepts connections: one of the network or one in the file system.
 #[derive(Debug)]
 pub struct Listener {
     door: Door,
+    tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
@@ -96,14 +99,30 @@ impl Listener {
 
     fn tcp(listener: TcpListener) -> Result<Listener> {
         let address = listener.local_addr().map_err(|cause| Error::internal("asking a socket for its address", cause))?;
-        Ok(Listener { door: Door::Tcp(listener, address) })
+        Ok(Listener { door: Door::Tcp(listener, address), tls: None })
     }
 
     fn unix(listener: std::os::unix::net::UnixListener, file: Option<SocketFile>) -> Result<Listener> {
         let listener = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
         let listener = listener.map_err(|cause| Error::internal("taking over a socket", cause))?;
         let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-        Ok(Listener { door: Door::Unix { listener, path, _file: file } })
+        Ok(Listener { door: Door::Unix { listener, path, _file: file }, tls: None })
+    }
+
+    /// The same listener over TLS. One in the file system stays as it is: what comes there is of this machine.
+    #[must_use]
+    pub fn secured_by(mut self, tls: &Arc<Tls>) -> Listener {
+        self.tls = match self.door {
+            Door::Tcp(..) => Some(Arc::clone(tls)),
+            Door::Unix { .. } => None,
+        };
+        self
+    }
+
+    /// What makes its connections secure, if something does.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Where it is reached.

@@ -5,14 +5,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::http1;
+use super::http2;
 use super::listener::{Accepted, Listener};
 use super::request::{Origin, Scheme};
 use super::router::{Application, Router};
+use super::tls::{self, Tls};
 
 /// How long accepting pauses when the machine gives no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +39,8 @@ pub(super) struct Shared<A> {
     pub(super) router: Arc<Router<A>>,
     /// One slot per connection. A listener takes its slot before it accepts, so each further listener adds one.
     slots: Arc<Semaphore>,
+    /// One for each request of HTTP/2, whichever its connection.
+    pub(super) requests: Arc<Semaphore>,
     connections: TaskTracker,
     /// The order to stop: what is running may end.
     pub(super) stop: CancellationToken,
@@ -48,9 +53,15 @@ impl<A: Application> Server<A> {
     #[must_use]
     pub fn new(router: Arc<Router<A>>, listeners: Vec<Listener>) -> Server<A> {
         let connections = router.app().limits().max_connections.saturating_add(listeners.len().saturating_sub(1));
-        let slots = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let shared =
-            Shared { router, slots, connections: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let shared = Shared {
+            slots: semaphore(connections),
+            requests: semaphore(router.app().limits().max_connections),
+            router,
+            connections: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
         Server { shared: Arc::new(shared), listeners }
     }
 
@@ -101,7 +112,7 @@ async fn accept<A: Application>(shared: Arc<Shared<A>>, listener: Listener) {
         };
         match accepted {
             Ok(accepted) => {
-                shared.connections.spawn(serve(Arc::clone(&shared), accepted, slot));
+                shared.connections.spawn(serve(Arc::clone(&shared), accepted, listener.tls().cloned(), slot));
             }
             Err(cause) if is_of_one_connection(&cause) => tracing::debug!(%cause, "a connection ended before it was accepted"),
             Err(cause) => {
@@ -134,19 +145,37 @@ impl<A: Application> Drop for Counted<'_, A> {
 }
 
 /// Serves one connection to its end, holding its slot.
-async fn serve<A: Application>(shared: Arc<Shared<A>>, accepted: Accepted, slot: OwnedSemaphorePermit) {
+async fn serve<A: Application>(shared: Arc<Shared<A>>, accepted: Accepted, tls: Option<Arc<Tls>>, slot: OwnedSemaphorePermit) {
     let _counted = Counted::begin(&**shared.router.app());
-    let origin = Origin { peer: accepted.peer(), scheme: Scheme::Http };
+    let origin = Origin { peer: accepted.peer(), scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http } };
     match accepted {
         Accepted::Tcp(stream) => {
             if let Err(cause) = stream.set_nodelay(true) {
                 tracing::debug!(%cause, "the socket does not take TCP_NODELAY");
             }
-            http1::serve(&shared, stream, origin).await;
+            match tls {
+                Some(tls) => serve_secure(&shared, stream, origin, &tls).await,
+                None => http1::serve(&shared, stream, origin).await,
+            }
         }
         Accepted::Unix(stream) => http1::serve(&shared, stream, origin).await,
     }
     drop(slot);
+}
+
+/// Makes a connection secure, and serves it in the version that both sides agreed on.
+async fn serve_secure<A: Application>(shared: &Shared<A>, stream: TcpStream, origin: Origin, tls: &Tls) {
+    let limits = *shared.router.app().limits();
+    let secure = tokio::select! {
+        biased;
+        secure = tls.accept(stream, limits) => secure,
+        () = shared.cut.cancelled() => None,
+    };
+    match secure {
+        Some(stream) if tls::speaks_http2(&stream) => http2::serve(shared, stream, origin).await,
+        Some(stream) => http1::serve(shared, stream, origin).await,
+        None => {}
+    }
 }
 
 #[cfg(test)]
