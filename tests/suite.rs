@@ -58,6 +58,7 @@ mod support;
 mod tags;
 mod tidy;
 mod transport;
+mod transport_addresses;
 mod upgrade;
 mod visibility;
 mod visibility_cargo;

@@ -67,7 +67,9 @@ impl Finding {
 pub(super) async fn run(session: Session, arguments: DoctorArguments) -> Result<ExitCode, Failure> {
     let mut findings = server::look(&session).await?;
     findings.extend(machine::look(&session.flags));
-    findings.extend(clients::look(session.flags.address()?, &Places::of_process()));
+    if let Some(address) = session.flags.find_address()? {
+        findings.extend(clients::look(address, &Places::of_process()));
+    }
     findings.extend(gate::prove(&session, &arguments.repo).await?);
     show(&session, &findings)?;
     let is_broken = findings.iter().any(|finding| finding.grade == Grade::Bad);

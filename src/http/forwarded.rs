@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ::http::header::{self, HeaderName};
 use ::http::HeaderMap;
+use ::http::header::{self, HeaderName};
 use ipnet::IpNet;
 
 use super::request::{Origin, Scheme};
@@ -97,7 +97,8 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 
 /// One parameter of an element of `Forwarded`, without its quotes.
 fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
-    let of_name = |pair: &'a str| pair.split_once('=').filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+    let of_name =
+        |pair: &'a str| pair.split_once('=').filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
     let value = split(element, ';').find_map(of_name)?;
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
@@ -132,7 +133,8 @@ mod tests {
         said(peer, lines).client.map(|client| client.to_string())
     }
 
-    const ALL: &[(&str, &str)] = &[("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "packages.example")];
+    const ALL: &[(&str, &str)] =
+        &[("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "packages.example")];
 
     #[test]
     fn a_proxy_that_is_named_is_believed_and_nobody_else() {

@@ -153,7 +153,8 @@ impl Head {
         let scheme = self.forwarded.scheme.unwrap_or(of_connection).as_str();
         let refuse = || Error::bad_request("the header `Host` must be given once, as a host name or address with an optional port");
         if let Some(host) = &self.forwarded.host {
-            let refuse = || Error::bad_request("the host that the proxy says the client named must be a host name or address with an optional port");
+            let refuse =
+                || Error::bad_request("the host that the proxy says the client named must be a host name or address with an optional port");
             return checked_authority(host).map(|host| format!("{scheme}://{host}")).ok_or_else(refuse);
         }
         if let Some(authority) = self.parts.uri.authority() {
