@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use crate::access::{Identities, Tokens};
 use crate::blobs::Blobs;
@@ -70,6 +71,8 @@ impl App {
             body_idle_timeout_ms: config.http.body_idle_timeout_ms,
             drain_timeout_ms: config.http.drain_timeout_ms,
             json_limit_bytes: config.http.json_limit_bytes,
+            handshake_timeout_ms: config.http.handshake_timeout_ms,
+            max_streams: config.http.max_streams,
             max_connections: config.http.max_connections,
             ..HttpLimits::default()
         };
@@ -129,6 +132,14 @@ impl Application for App {
 
     fn limits(&self) -> &HttpLimits {
         &self.limits
+    }
+
+    fn public_url(&self) -> Option<&str> {
+        self.config.transport.public_url.as_deref()
+    }
+
+    fn trusted_proxies(&self) -> &[IpNet] {
+        &self.config.transport.trusted_proxies
     }
 
     fn begun(&self) {

@@ -4,6 +4,8 @@
 mod listen;
 mod reader;
 mod space;
+mod tls;
+mod transport;
 mod waivers;
 mod webhooks;
 
@@ -16,12 +18,14 @@ use figment::util::nest;
 use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 
-pub use listen::Listen;
 use listen::{DEFAULT_LISTEN, read_listen};
+pub use listen::{Encryption, Listen};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
 pub use space::Space;
+pub use tls::{ClientCertificates, Tls};
+pub use transport::Transport;
 pub use waivers::Waivers;
 pub use webhooks::Webhooks;
 
@@ -66,7 +70,11 @@ section! {
         upload_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
         /// The largest import of advisories in one request, in bytes.
         advisories_limit_bytes: u64 = 16 << 30, 1024..=1 << 44;
-        /// Connections served at once; further ones wait.
+        /// Milliseconds for the handshake of TLS.
+        handshake_timeout_ms: u64 = 10_000, 100..=600_000;
+        /// Requests at once on one connection of HTTP/2.
+        max_streams: u32 = 64, 1..=1_000;
+        /// Connections served at once, and requests of HTTP/2 in all; further ones wait.
         max_connections: usize = 1024, 1..=1_000_000;
     }
 }
@@ -167,6 +175,10 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// A file with the first administrator's token, read at the first start in place of making one.
     pub bootstrap_token_file: Option<PathBuf>,
+    /// How clients reach the server.
+    pub transport: Transport,
+    /// The certificate; without one, nothing is served over TLS.
+    pub tls: Option<Tls>,
     /// The limits of the transport.
     pub http: Http,
     /// The budget of the gate.
@@ -235,7 +247,7 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// Listen on this address, such as 127.0.0.1:8466; may be repeated.
+    /// Listen on this address, such as 127.0.0.1:8466 or unix:/run/artifortress/http.sock; may be repeated.
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
@@ -274,6 +286,8 @@ impl Config {
             data_dir: read_data_dir(&mut reader, variables),
             listen: read_listen(&mut reader),
             bootstrap_token_file: reader.find("bootstrap_token_file"),
+            transport: Transport::read(&mut reader),
+            tls: Tls::read(&mut reader, variables),
             http: Http::read(&mut reader),
             policy: Policy::read(&mut reader),
             store: Store::read(&mut reader),
@@ -298,6 +312,8 @@ impl Config {
             data_dir: data_dir.to_owned(),
             listen: vec![DEFAULT_LISTEN],
             bootstrap_token_file: None,
+            transport: Transport::default(),
+            tls: None,
             http: Http::default(),
             policy: Policy::default(),
             store: Store::default(),
@@ -312,12 +328,6 @@ impl Config {
             metrics: Metrics::default(),
             log: Log::default(),
         }
-    }
-
-    /// Whether only this machine can reach the listeners: loopback addresses and local sockets.
-    #[must_use]
-    pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(|Listen(address)| address.ip().to_canonical().is_loopback())
     }
 }
 

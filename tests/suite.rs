@@ -69,6 +69,8 @@ mod search;
 mod support;
 mod tags;
 mod tidy;
+mod transport;
+mod transport_addresses;
 mod upgrade;
 mod upgrades;
 mod visibility;

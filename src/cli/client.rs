@@ -76,6 +76,14 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT);
         let builder = if connection.is_local { builder.no_proxy() } else { builder };
+        let builder = match &connection.place.socket {
+            Some(path) => builder.unix_socket(path.as_path()),
+            None => builder,
+        };
+        let builder = match &connection.authorities {
+            Some(authorities) => builder.tls_certs_only(authorities.iter().cloned()),
+            None => builder,
+        };
         let http = builder.build().map_err(|fault| Failure::Failed(format!("cannot set up the HTTP client: {}", causes(&fault))))?;
         Ok(Client { http, connection })
     }
@@ -242,12 +250,12 @@ impl Client {
         if answer.is_success { Ok(answer) } else { Err(self.refused(&answer)) }
     }
 
-    fn url(&self) -> &str {
-        self.connection.url.as_str().trim_end_matches('/')
+    fn url(&self) -> String {
+        self.connection.place.to_string()
     }
 
     fn address(&self, path: &[&str], query: &[(&str, String)]) -> Url {
-        let mut url = self.connection.url.clone();
+        let mut url = self.connection.place.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
@@ -276,7 +284,8 @@ impl Client {
         let (url, advice) = (self.url(), &self.connection.advice);
         Failure::Failed(if is_of_tls(fault) {
             format!(
-                "no secure connection to {url}: {}; when its certificate is of your own authority, SSL_CERT_FILE names a file with it",
+                "no secure connection to {url}: {}; when its certificate is of your own authority, --ca-file FILE names a file with it; on the server's own machine, \
+                 a unix: address in `listen` needs none",
                 causes(fault)
             )
         } else if fault.is_timeout() {

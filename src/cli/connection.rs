@@ -1,12 +1,13 @@
 //! Which server to ask, and with which token. Invariant: a token comes from a file, never from the command line, and the data
 //! directory's own token goes to this machine only, to a process that serves the directory or to an address a person gave.
 
+use std::fmt;
 use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
 use reqwest::header::HeaderValue;
+use reqwest::{Certificate, Url};
 
 use super::directory::Holder;
 use super::failure::Failure;
@@ -18,9 +19,13 @@ const TOKEN_LIMIT_BYTES: u64 = 4096;
 /// The flags of every command that asks a running server.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServerFlags {
-    /// Ask the server at this address; by default the one that serves the data directory.
+    /// Ask the server at this address, such as https://packages.example or unix:/run/artifortress/http.sock; by default the one that
+    /// serves the data directory.
     #[arg(long, value_name = "URL", global = true)]
     server: Option<String>,
+    /// Believe a server that shows a certificate of these authorities (PEM), and no other, in place of the system's.
+    #[arg(long, value_name = "FILE", global = true)]
+    ca_file: Option<PathBuf>,
     /// Use the token in this file; by default the data directory's, for a server on this machine only.
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
@@ -48,7 +53,14 @@ impl ServerFlags {
         let path =
             |name: &str, path: &Option<PathBuf>| path.as_ref().map(|path| format!(" --{name} {}", path.display())).unwrap_or_default();
         let server = self.server.as_ref().map(|server| format!(" --server {server}")).unwrap_or_default();
-        [server, path("token-file", &self.token_file), path("config", &self.config), path("data-dir", &self.data_dir)].concat()
+        [
+            server,
+            path("ca-file", &self.ca_file),
+            path("token-file", &self.token_file),
+            path("config", &self.config),
+            path("data-dir", &self.data_dir),
+        ]
+        .concat()
     }
 
     /// The settings of a data directory that is there and that no server serves; `None` when there is a server to ask.
@@ -80,15 +92,36 @@ impl ServerFlags {
         (!is_served && directory.join("state.db").exists()).then_some(directory)
     }
 
-    /// The address of the server that these flags name, as clients are to reach it; nobody is asked there.
+    /// The address of the server that these flags name, as package clients are to reach it; nobody is asked there.
+    ///
+    /// # Errors
+    /// When it is misspelt, no server runs on the data directory, or package clients cannot reach it.
+    pub(super) fn address(&self) -> Result<Url, Failure> {
+        self.find_address()?.ok_or_else(|| {
+            let what = "package clients cannot reach the server through a socket in the file system; give --server with the address that they use, \
+                        or set public_url";
+            Failure::Failed(what.to_owned())
+        })
+    }
+
+    /// As `address`; `None` when only commands reach the server, through a socket in the file system.
     ///
     /// # Errors
     /// When it is misspelt, or no server runs on the data directory.
-    pub(super) fn address(&self) -> Result<Url, Failure> {
-        match &self.server {
-            Some(server) => read_server(server).map_err(Failure::Usage),
-            None => serving(&self.settings()?.data_dir).map(|(url, _)| url),
-        }
+    pub(super) fn find_address(&self) -> Result<Option<Url>, Failure> {
+        let place = match &self.server {
+            Some(server) => read_server(server).map_err(Failure::Usage)?,
+            None => {
+                let settings = self.settings()?;
+                let (places, _) = serving(&settings.data_dir)?;
+                let public = settings.transport.public_url.as_deref().and_then(|url| read_server(url).ok());
+                match public.or_else(|| nearest(places, |place| place.socket.is_none())) {
+                    Some(place) => place,
+                    None => return Ok(None),
+                }
+            }
+        };
+        Ok(Some(place).filter(|place| place.socket.is_none()).map(|place| place.url))
     }
 
     /// The settings that these flags lead to.
@@ -101,13 +134,33 @@ impl ServerFlags {
     }
 }
 
+/// Where a server is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its address, without a slash at the end.
+    pub(super) url: Url,
+    /// The socket in the file system through which it is reached, in place of the host of that address.
+    pub(super) socket: Option<PathBuf>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None => f.write_str(self.url.as_str().trim_end_matches('/')),
+        }
+    }
+}
+
 /// A server to ask.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Its address, without a slash at the end.
-    pub(super) url: Url,
+    /// Where it is.
+    pub(super) place: Place,
     /// Whether it is on this machine.
     pub(super) is_local: bool,
+    /// The authorities whose certificates are believed in place of the system's.
+    pub(super) authorities: Option<Vec<Certificate>>,
     /// What to show it, or why there is nothing to show.
     pub(super) token: Result<Token, String>,
     /// What to do when nobody answers there.
@@ -130,19 +183,24 @@ impl Connection {
     /// When no server runs on the data directory, or a file cannot be read.
     pub(super) fn find(flags: &ServerFlags) -> Result<Connection, Failure> {
         let given = flags.token_file.as_deref().map(|file| read_token(file).map_err(Failure::Failed)).transpose()?;
-        let (url, directory, advice) = match &flags.server {
+        let authorities = flags.ca_file.as_deref().map(|file| read_authorities(file).map_err(Failure::Failed)).transpose()?;
+        let (place, directory, advice) = match &flags.server {
             Some(server) => {
-                let url = read_server(server).map_err(Failure::Usage)?;
+                let place = read_server(server).map_err(Failure::Usage)?;
                 let advice = "check the address given with --server, and that the server runs".to_owned();
-                (url, None, advice)
+                (place, None, advice)
             }
             None => {
                 let settings = flags.settings()?;
-                let (url, advice) = serving(&settings.data_dir)?;
-                (url, Some(settings), advice)
+                let (places, advice) = serving(&settings.data_dir)?;
+                let shown = settings.data_dir.display();
+                let place = nearest(places, |_| true).ok_or_else(|| {
+                    Failure::Failed(format!("the server of {shown} does not listen yet; try again in a moment, or give --server"))
+                })?;
+                (place, Some(settings), advice)
             }
         };
-        let is_local = is_local(&url);
+        let is_local = place.socket.is_some() || is_local(&place.url);
         let token = match (given, directory) {
             (Some(token), _) => Ok(token),
             (None, Some(settings)) => token_of(&settings),
@@ -151,12 +209,12 @@ impl Connection {
             }
             (None, None) => Err("a token is sent to another machine only when --token-file names its file".to_owned()),
         };
-        Ok(Connection { url, is_local, token, advice })
+        Ok(Connection { place, is_local, authorities, token, advice })
     }
 }
 
-/// The address of the process that serves a directory.
-fn serving(directory: &Path) -> Result<(Url, String), Failure> {
+/// The addresses of the process that serves a directory, and what to do when nobody answers there.
+fn serving(directory: &Path) -> Result<(Vec<Place>, String), Failure> {
     let shown = directory.display();
     let start = format!("start one with: artifortress serve --data-dir {shown}; or name another with --server or --data-dir");
     let holder = Holder::read(directory).map_err(|cause| {
@@ -172,17 +230,30 @@ fn serving(directory: &Path) -> Result<(Url, String), Failure> {
     if holder.is_gone() {
         return Err(Failure::Failed(format!("no server runs on {shown}; {start}")));
     }
-    let urls: Vec<Url> = holder.addresses.iter().filter_map(|address| read_server(address).ok()).collect();
-    let Some(url) = urls.iter().find(|url| is_local(url)).or(urls.first()) else {
-        return Err(Failure::Failed(format!("the server of {shown} does not listen yet; try again in a moment, or give --server")));
-    };
+    let places = holder.addresses.iter().filter_map(|address| read_server(address).ok()).collect();
     let process = holder.process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
-    Ok((url.clone(), format!("{process} serves {shown} and does not answer; look at its log, and start it again if it hangs")))
+    Ok((places, format!("{process} serves {shown} and does not answer; look at its log, and start it again if it hangs")))
+}
+
+/// Of these addresses the one that is asked most simply from here: in the open on this machine, through the file system, any other.
+fn nearest(places: Vec<Place>, is_wanted: impl Fn(&Place) -> bool) -> Option<Place> {
+    let distance = |place: &Place| match &place.socket {
+        Some(_) => 1,
+        None if place.url.scheme() == "http" && is_local(&place.url) => 0,
+        None => 2,
+    };
+    places.into_iter().filter(|place| is_wanted(place)).min_by_key(distance)
 }
 
 /// An address as a person writes it.
-fn read_server(text: &str) -> Result<Url, String> {
-    let example = "write it like http://127.0.0.1:8466";
+fn read_server(text: &str) -> Result<Place, String> {
+    let example = "write it like http://127.0.0.1:8466 or unix:/run/artifortress/http.sock";
+    if let Some(path) = text.strip_prefix("unix:") {
+        let url = Url::parse("http://localhost").ok().filter(|_| path.starts_with('/'));
+        return url
+            .map(|url| Place { url, socket: Some(PathBuf::from(path)) })
+            .ok_or_else(|| format!("--server is no path of a socket; {example}"));
+    }
     let mut url = Url::parse(text).map_err(|cause| format!("--server is no address ({cause}); {example}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(format!("--server is no address of http or https; {example}"));
@@ -197,7 +268,15 @@ fn read_server(text: &str) -> Result<Url, String> {
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
-    Ok(url)
+    Ok(Place { url, socket: None })
+}
+
+/// The authorities in a file that a person names.
+fn read_authorities(file: &Path) -> Result<Vec<Certificate>, String> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).map_err(|cause| format!("cannot read the file {shown} of --ca-file ({})", because(&cause)))?;
+    let read = Certificate::from_pem_bundle(&bytes).ok().filter(|certificates| !certificates.is_empty());
+    read.ok_or_else(|| format!("the file {shown} of --ca-file holds no certificate in PEM"))
 }
 
 /// Whether the address is this machine's own.
@@ -254,9 +333,9 @@ mod tests {
             ("https://packages.example/registry/", "https://packages.example/registry"),
             ("http://[::1]:1", "http://[::1]:1/"),
         ] {
-            assert_eq!(read_server(text).unwrap().as_str(), read);
+            assert_eq!(read_server(text).unwrap().url.as_str(), read);
         }
-        for text in ["", "127.0.0.1:8466", "localhost:8466", "ftp://x", "http://", "file:///x", "http://x?y=1", "http://x#y", "unix:/x"] {
+        for text in ["", "127.0.0.1:8466", "localhost:8466", "ftp://x", "http://", "file:///x", "http://x?y=1", "http://x#y", "unix:x"] {
             assert!(read_server(text).unwrap_err().contains("http://127.0.0.1:8466"), "{text}");
         }
         let refused = read_server("http://_:aft_secret@127.0.0.1:1").unwrap_err();
@@ -273,11 +352,21 @@ mod tests {
             "https://LOCALHOST:2",
             "http://[::ffff:127.0.0.1]",
         ] {
-            assert!(is_local(&read_server(local).unwrap()), "{local}");
+            assert!(is_local(&read_server(local).unwrap().url), "{local}");
         }
         for other in ["http://192.0.2.1", "http://localhost.example", "http://[2001:db8::1]", "http://127.0.0.1.example"] {
-            assert!(!is_local(&read_server(other).unwrap()), "{other}");
+            assert!(!is_local(&read_server(other).unwrap().url), "{other}");
         }
+    }
+
+    #[test]
+    fn the_address_that_is_asked_most_simply_comes_first() {
+        let places = |texts: &[&str]| texts.iter().map(|text| read_server(text).unwrap()).collect::<Vec<_>>();
+        let all = ["https://127.0.0.1:1", "http://192.0.2.1:2", "unix:/run/a b/http.sock", "http://127.0.0.1:3"];
+        assert_eq!(nearest(places(&all), |_| true).unwrap().to_string(), "http://127.0.0.1:3");
+        assert_eq!(nearest(places(&all[..3]), |_| true).unwrap().to_string(), "unix:/run/a b/http.sock");
+        assert_eq!(nearest(places(&all[..3]), |place| place.socket.is_none()).unwrap().to_string(), "https://127.0.0.1:1");
+        assert_eq!(nearest(Vec::new(), |_| true), None);
     }
 
     #[test]
@@ -290,6 +379,7 @@ mod tests {
             Connection::find(&flags).unwrap()
         };
         assert!(asked("http://127.0.0.1:1").token.is_ok());
+        assert!(asked("unix:/run/artifortress/http.sock").token.is_ok());
         let refused = asked("http://packages.example").token.unwrap_err();
         assert!(refused.contains("--token-file"), "{refused}");
     }

@@ -2,7 +2,6 @@
 //! clients on this machine the process and, while it serves, its addresses, a line each.
 
 use std::io::{Read as _, Seek as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
+use super::listeners::Address;
 use crate::error::{Code, Error, Result};
 
 /// The name of the lock in the data directory.
@@ -58,8 +58,8 @@ impl DataDirectory {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn announce(&mut self, bound: &[SocketAddr]) -> Result<()> {
-        let lines: String = bound.iter().map(|address| format!("http://{}\n", reachable(*address))).collect();
+    pub(super) fn announce(&mut self, bound: &[Address]) -> Result<()> {
+        let lines: String = bound.iter().map(|address| format!("{}\n", address.from_here())).collect();
         self.lock.write_all(lines.as_bytes()).map_err(|cause| Error::internal("writing the addresses into the lock", cause))
     }
 }
@@ -71,21 +71,15 @@ impl Drop for DataDirectory {
     }
 }
 
-/// An address to connect to: one that means every interface becomes loopback.
-fn reachable(bound: SocketAddr) -> SocketAddr {
-    match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), bound.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), bound.port()),
-        IpAddr::V4(_) | IpAddr::V6(_) => bound,
-    }
-}
+/// How an address begins that a server announces.
+const ANNOUNCED: [&str; 3] = ["http://", "https://", "unix:/"];
 
 /// Who serves a directory, or did when it last ended without notice.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Holder {
     /// The process that wrote the lock.
     pub(super) process: Option<i32>,
-    /// Where it can be reached, such as `http://127.0.0.1:8466`.
+    /// Where it can be reached, such as `http://127.0.0.1:8466` or `unix:/run/artifortress/http.sock`.
     pub(super) addresses: Vec<String>,
     /// Whether somebody holds the lock, as far as that was asked.
     is_held: bool,
@@ -113,7 +107,7 @@ impl Holder {
         let mut lines = text.lines().map(str::trim);
         Ok(Holder {
             process: lines.next().and_then(|line| line.parse().ok()).filter(|process| *process > 0),
-            addresses: lines.filter(|line| line.starts_with("http://")).map(str::to_owned).collect(),
+            addresses: lines.filter(|line| ANNOUNCED.iter().any(|scheme| line.starts_with(scheme))).map(str::to_owned).collect(),
             is_held: false,
         })
     }
@@ -144,13 +138,16 @@ mod tests {
         assert!(Holder::read(directory.path()).is_err());
         let mut first = DataDirectory::open(directory.path()).unwrap();
         assert_eq!(Holder::read(directory.path()).unwrap().addresses, Vec::<String>::new());
-        let bound = ["127.0.0.1:8466", "0.0.0.0:1", "[::]:2", "[::1]:3", "192.0.2.7:4"].map(|text| text.parse().unwrap());
+        let bound = ["127.0.0.1:8466", "0.0.0.0:1", "[::]:2", "[::1]:3", "192.0.2.7:4"];
+        let mut bound: Vec<Address> = bound.iter().map(|text| Address::Http(text.parse().unwrap())).collect();
+        bound.push(Address::Unix("/run/a b/http.sock".into()));
         first.announce(&bound).unwrap();
         let holder = Holder::read(directory.path()).unwrap();
         assert_eq!(holder.process, i32::try_from(std::process::id()).ok());
         assert!(!holder.is_gone());
         let expected = ["http://127.0.0.1:8466", "http://127.0.0.1:1", "http://[::1]:2", "http://[::1]:3", "http://192.0.2.7:4"];
-        assert_eq!(holder.addresses, expected);
+        assert_eq!(holder.addresses[..5], expected);
+        assert_eq!(holder.addresses[5..], ["unix:/run/a b/http.sock"]);
         let error = DataDirectory::open(directory.path()).err().unwrap();
         assert!(error.message().contains(&format!("(process {})", std::process::id())), "{error}");
         drop(first);
@@ -175,7 +172,7 @@ mod tests {
             assert!(holder.is_gone(), "{left:?}");
             assert!(holder.addresses.len() <= 1 && !holder.addresses.iter().any(|address| address.starts_with("file")), "{left:?}");
             let mut held = DataDirectory::open(directory.path()).unwrap();
-            held.announce(&["127.0.0.1:5".parse().unwrap()]).unwrap();
+            held.announce(&[Address::Http("127.0.0.1:5".parse().unwrap())]).unwrap();
             assert_eq!(
                 std::fs::read_to_string(directory.path().join(LOCK)).unwrap(),
                 format!("{}\nhttp://127.0.0.1:5\n", std::process::id())

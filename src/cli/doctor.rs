@@ -87,7 +87,9 @@ async fn with_server(session: Session, arguments: DoctorArguments) -> Result<Exi
     findings.push(work::decisions(&session, &arguments.repo).await);
     findings.extend(data::look(&session.flags));
     findings.extend(machine::look(&session.flags));
-    findings.extend(clients::look(session.flags.address()?, &Places::of_process()));
+    if let Some(address) = session.flags.find_address()? {
+        findings.extend(clients::look(address, &Places::of_process()));
+    }
     findings.extend(gate::prove(&session, &arguments.repo).await?);
     show(&session.screen, session.is_json, &findings)?;
     Ok(grade(&findings))

@@ -25,6 +25,7 @@ mod health;
 mod index;
 mod jobs;
 mod lines;
+mod listeners;
 mod outbox;
 mod pages;
 mod places;

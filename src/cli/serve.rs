@@ -1,25 +1,24 @@
 //! `serve`: starts the instance, prints what to try, and drains on SIGTERM or Ctrl-C. Invariant: what is printed works as
 //! it stands; the process exits 0 after a clean drain.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::directory::DataDirectory;
+use super::listeners::{self, Address, Handed};
 use super::{complain_of, say};
 use crate::access::{Bootstrap, bootstrap};
 use crate::app::App;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::http::{Router, Server};
+use crate::http::{Router, Server, Tls};
 use crate::jobs::{JobSettings, Jobs};
 use crate::logging::LogFiles;
 use crate::policy::CedarEngine;
@@ -38,6 +37,7 @@ fn addresses(config: &Config) -> String {
 
 /// Serves until it is told to stop.
 pub(super) fn serve(config: Config) -> ExitCode {
+    let handed = Handed::take();
     // Files are for this user alone, and no core file may hold a secret.
     umask(Mode::from_bits_truncate(0o077));
     let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
@@ -55,7 +55,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         .max_blocking_threads(64)
         .build()
         .map_err(|cause| Error::internal("starting the runtime", cause))
-        .and_then(|runtime| runtime.block_on(run(config, log.as_ref())));
+        .and_then(|runtime| runtime.block_on(run(config, handed, log.as_ref())));
     drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,10 +81,14 @@ fn allow_open_files(max_connections: usize) {
     }
 }
 
-async fn run(config: Config, log: Option<&LogFiles>) -> Result<()> {
+async fn run(config: Config, handed: Handed, log: Option<&LogFiles>) -> Result<()> {
     let stop = StopSignals::listen()?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
-    let listeners = bind(&config.listen).await?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    let listeners = listeners::open(&config, handed, tls.as_ref()).await?;
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).watch());
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = StoreOptions {
         readers: config.store.readers,
@@ -98,14 +102,14 @@ async fn run(config: Config, log: Option<&LogFiles>) -> Result<()> {
     }
     let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
     let token_file = config.bootstrap_token_file.as_deref();
-    let first = bootstrap(&store, &config.data_dir, token_file, config.is_loopback_only()).await?;
+    let first = bootstrap(&store, &config.data_dir, token_file, listeners::are_loopback_only(&listeners, &config)).await?;
     let settings = JobSettings::of(&config);
     let (data_dir, drain_timeout_ms) = (config.data_dir.clone(), config.http.drain_timeout_ms);
     let token_file = token_file.map_or_else(|| data_dir.join("admin-token"), Path::to_owned);
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
     let jobs = Jobs::start(Arc::clone(&store), &app.registry, blobs, settings);
     let router = Arc::new(Router::new(app, routes::table())?);
-    let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+    let bound = listeners.iter().filter_map(Address::of).collect::<Vec<_>>();
     directory.announce(&bound)?;
     greet(&bound, &data_dir, &token_file, first.as_ref());
     let drained = Server::new(router, listeners).run(stop.wait(drain_timeout_ms)).await;
@@ -117,21 +121,10 @@ async fn run(config: Config, log: Option<&LogFiles>) -> Result<()> {
     Ok(())
 }
 
-async fn bind(addresses: &[Listen]) -> Result<Vec<TcpListener>> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for Listen(address) in addresses {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|cause| Error::conflict(format!("cannot listen on {address}: {cause}; give another address with --listen")))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
 /// What a person sees first. The first line is for programs too.
-fn greet(bound: &[SocketAddr], data_dir: &Path, token_file: &Path, first: Option<&Bootstrap>) {
+fn greet(bound: &[Address], data_dir: &Path, token_file: &Path, first: Option<&Bootstrap>) {
     for address in bound {
-        say(&format!("listening on http://{address}"));
+        say(&format!("listening on {address}"));
     }
     say(&format!("data in {}", data_dir.display()));
     let Some(address) = bound.first() else { return };
@@ -142,14 +135,23 @@ fn greet(bound: &[SocketAddr], data_dir: &Path, token_file: &Path, first: Option
     let token = format!("$(cat {})", token_file.display());
     say("try:");
     say(&format!("  export TOKEN={token}"));
-    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" http://{address}/v1/auth/whoami"));
-    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" -T ./hello.txt \"http://{address}/files/main/hello/1.0/hello.txt?publish\""));
-    say(&format!("  twine upload -u __token__ -p \"$TOKEN\" --repository-url http://{address}/pypi/main/legacy/ dist/*"));
-    say(&format!("  pip install --index-url http://{address}/pypi/main/simple/ NAME"));
-    say(&format!("  uv pip install --default-index http://{address}/pypi/main/simple/ NAME"));
-    say(&format!("  npm install --registry http://{address}/npm/main/ NAME"));
-    say(&format!("  CARGO_REGISTRIES_MAIN_INDEX=sparse+http://{address}/cargo/main/index/ cargo add --registry main NAME"));
-    say(&format!("  artifortress client-config --server http://{address} uv    (pip, uv, poetry, pdm, npm, pnpm, yarn, bun, cargo)"));
+    let url = match bound.iter().find(|address| !matches!(address, Address::Unix(_))).unwrap_or(address) {
+        Address::Unix(path) => {
+            let path = path.display();
+            say(&format!("  curl --unix-socket {path} -H \"Authorization: Bearer $TOKEN\" http://localhost/v1/auth/whoami"));
+            say(&format!("  artifortress status --server unix:{path}"));
+            return;
+        }
+        url @ (Address::Http(_) | Address::Https(_)) => url,
+    };
+    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" {url}/v1/auth/whoami"));
+    say(&format!("  curl -H \"Authorization: Bearer $TOKEN\" -T ./hello.txt \"{url}/files/main/hello/1.0/hello.txt?publish\""));
+    say(&format!("  twine upload -u __token__ -p \"$TOKEN\" --repository-url {url}/pypi/main/legacy/ dist/*"));
+    say(&format!("  pip install --index-url {url}/pypi/main/simple/ NAME"));
+    say(&format!("  uv pip install --default-index {url}/pypi/main/simple/ NAME"));
+    say(&format!("  npm install --registry {url}/npm/main/ NAME"));
+    say(&format!("  CARGO_REGISTRIES_MAIN_INDEX=sparse+{url}/cargo/main/index/ cargo add --registry main NAME"));
+    say(&format!("  artifortress client-config --server {url} uv    (pip, uv, poetry, pdm, npm, pnpm, yarn, bun, cargo)"));
 }
 
 /// SIGTERM and Ctrl-C, listened to from the very start, so that neither kills a half-made directory.

@@ -23,7 +23,6 @@ fn nothing_configured_gives_the_defaults() {
     let config = from_variables(&[]).unwrap();
     assert_eq!(config, Config::in_directory(Path::new("/home/somebody/.local/share/artifortress")));
     assert_eq!(config.listen[0].to_string(), "127.0.0.1:8466");
-    assert!(config.is_loopback_only());
 }
 
 #[test]
@@ -41,11 +40,10 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let pairs = [("ARTIFORTRESS_DATA_DIR", "/variable"), ("ARTIFORTRESS_JOBS__WORKERS", "4"), ("ARTIFORTRESS_LISTEN", "[::1]:2")];
     let config = with_file(file, &[], Flags::default()).unwrap();
     assert_eq!((config.data_dir.as_path(), config.jobs.workers), (Path::new("/file"), 3));
-    assert_eq!(config.listen, [Listen("0.0.0.0:1".parse().unwrap()), Listen("[::1]:2".parse().unwrap())]);
-    assert!(!config.is_loopback_only());
+    assert_eq!(config.listen, ["0.0.0.0:1".parse::<Listen>().unwrap(), "[::1]:2".parse().unwrap()]);
     let config = with_file(file, &pairs, Flags::default()).unwrap();
     assert_eq!((config.data_dir.as_path(), config.jobs.workers, config.jobs.batch), (Path::new("/variable"), 4, 7));
-    assert_eq!(config.listen, [Listen("[::1]:2".parse().unwrap())]);
+    assert_eq!(config.listen, ["[::1]:2".parse::<Listen>().unwrap()]);
     let flags = Flags { data_dir: Some(PathBuf::from("/flag")), listen: vec!["127.0.0.1:3".to_owned()], config: None };
     let config = with_file(file, &pairs, flags).unwrap();
     assert_eq!((config.data_dir.as_path(), config.listen[0].to_string().as_str()), (Path::new("/flag"), "127.0.0.1:3"));
@@ -55,7 +53,6 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 fn a_list_of_addresses_can_come_from_the_environment() {
     let config = from_variables(&[("ARTIFORTRESS_LISTEN", r#"["127.0.0.1:1", "[::1]:2"]"#)]).unwrap();
     assert_eq!(config.listen.len(), 2);
-    assert!(config.is_loopback_only());
 }
 
 #[test]
@@ -72,7 +69,7 @@ fn all_faults_are_told_together_each_with_its_key_and_its_source() {
     let pairs = [("ARTIFORTRESS_JOBS__WORKERS", "0"), ("ARTIFORTRESS_JOBS_BATCH", "1"), ("ARTIFORTRESS_STORE__READERS", "-1")];
     let faults = with_file(file, &pairs, Flags { data_dir: Some(PathBuf::new()), ..Flags::default() }).unwrap_err();
     for (key, source) in [
-        ("colour: there is no such setting; there are bootstrap_token_file, data_dir, listen", "artifortress.toml)"),
+        ("colour: there is no such setting; there are bootstrap_token_file, data_dir, listen, public_url", "artifortress.toml)"),
         ("listen: \"somewhere\" is no address", "artifortress.toml)"),
         ("http.max_connections: ", "artifortress.toml)"),
         ("http.json_limit: there is no such setting; there are http.advisories_limit_bytes", "artifortress.toml)"),
@@ -119,4 +116,20 @@ fn a_variable_that_is_not_unicode_is_a_fault_and_never_a_path() {
     let name = String::from_utf8_lossy(b"/data/\xff").into_owned();
     let faults = from_variables(&[("ARTIFORTRESS_DATA_DIR", &name)]).unwrap_err();
     assert_eq!(faults.0, ["environment variable ARTIFORTRESS_DATA_DIR: it is not Unicode text"]);
+}
+
+#[test]
+fn proxies_the_public_address_and_the_mode_of_sockets_are_read_or_refused_in_words() {
+    let pairs = [
+        ("ARTIFORTRESS_HTTP__TRUSTED_PROXIES", r#"["10.0.0.0/8", "::1"]"#),
+        ("ARTIFORTRESS_HTTP__UNIX_SOCKET_MODE", "0640"),
+        ("ARTIFORTRESS_PUBLIC_URL", "https://packages.example/"),
+    ];
+    let transport = from_variables(&pairs).unwrap().transport;
+    assert_eq!(transport.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+    assert_eq!((transport.unix_socket_mode, transport.public_url.as_deref()), (0o640, Some("https://packages.example")));
+    let file = "public_url = 'https://_:secret@packages.example'\n[http]\ntrusted_proxies = ['0.0.0.0/0', 'proxy.example']\nunix_socket_mode = '0999'\n";
+    let faults = with_file(file, &[], Flags::default()).unwrap_err();
+    assert_eq!(faults.0.len(), 4, "{faults}");
+    assert!(!faults.to_string().contains("secret"), "{faults}");
 }

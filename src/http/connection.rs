@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::limits::HttpLimits;
@@ -32,6 +31,11 @@ impl Unread {
     fn set(&self, body: &Incoming) {
         let rest = if body.is_end_stream() { 0 } else { body.size_hint().exact().unwrap_or(u64::MAX) };
         self.0.store(rest, Ordering::Relaxed);
+    }
+
+    /// Of a peer that may be sending anything.
+    pub(super) fn unknown() -> Unread {
+        Unread(Arc::new(AtomicU64::new(u64::MAX)))
     }
 
     /// Whether anything is left.
@@ -84,14 +88,15 @@ impl Body for WatchedBody {
     }
 }
 
-/// A TCP stream with a limit on how long a peer may take nothing, and a bounded lingering close.
+/// A stream with a limit on how long a peer may take nothing, and a bounded lingering close.
 ///
 /// Closing a socket with unread bytes resets the connection, and a reset discards an answer that the peer has not read yet. So when a
 /// body was left unread, closing means: end our side, discard what still comes up to a limit in bytes and time, then close.
-pub(super) struct Socket {
-    stream: TcpStream,
+pub(super) struct Socket<S> {
+    stream: S,
     limits: HttpLimits,
     unread: Unread,
+    written_bytes: Arc<AtomicU64>,
     write_deadline: Option<Pin<Box<Sleep>>>,
     linger: Option<Linger>,
 }
@@ -101,10 +106,15 @@ struct Linger {
     rest_bytes: u64,
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The socket over an accepted stream.
-    pub(super) fn new(stream: TcpStream, limits: HttpLimits, unread: Unread) -> Socket {
-        Socket { stream, limits, unread, write_deadline: None, linger: None }
+    pub(super) fn new(stream: S, limits: HttpLimits, unread: Unread) -> Socket<S> {
+        Socket { stream, limits, unread, written_bytes: Arc::default(), write_deadline: None, linger: None }
+    }
+
+    /// How many bytes the stream has taken, counted on.
+    pub(super) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written_bytes)
     }
 
     /// Turns a write that has been waiting too long into an error.
@@ -116,6 +126,12 @@ impl Socket {
         let length = self.limits.write_idle_timeout();
         let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(length)));
         deadline.as_mut().poll(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+    }
+
+    fn count(&self, outcome: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            self.written_bytes.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     /// Discards what the peer still sends until it ends, breaks, or exceeds a limit.
@@ -139,22 +155,24 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let outcome = Pin::new(&mut socket.stream).poll_write(context, bytes);
+        socket.count(&outcome);
         socket.bounded(context, outcome)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let outcome = Pin::new(&mut socket.stream).poll_write_vectored(context, pieces);
+        socket.count(&outcome);
         socket.bounded(context, outcome)
     }
 

@@ -17,10 +17,16 @@ pub struct HttpLimits {
     pub write_idle_timeout_ms: u64,
     /// The largest JSON body.
     pub json_limit_bytes: u64,
-    /// The most connections served at once; further ones wait unaccepted.
+    /// How long the handshake of TLS may take.
+    pub handshake_timeout_ms: u64,
+    /// The most requests at once on one connection of HTTP/2.
+    pub max_streams: u32,
+    /// The most connections served at once, and the most requests of HTTP/2; further ones wait unaccepted.
     pub max_connections: usize,
     /// How long running requests may take to end after the server was told to stop.
     pub drain_timeout_ms: u64,
+    /// How long an idle connection is kept after the server was told to stop, for the request that its client may just be sending.
+    pub idle_grace_ms: u64,
     /// How long a connection is read and discarded after an answer that came before the whole body did.
     pub linger_timeout_ms: u64,
     /// How much is read and discarded then.
@@ -36,8 +42,11 @@ impl Default for HttpLimits {
             body_idle_minimum_bytes: 1024,
             write_idle_timeout_ms: 60_000,
             json_limit_bytes: 1024 * 1024,
+            handshake_timeout_ms: 10_000,
+            max_streams: 64,
             max_connections: 1024,
             drain_timeout_ms: 30_000,
+            idle_grace_ms: 1_000,
             linger_timeout_ms: 10_000,
             linger_limit_bytes: 64 * 1024 * 1024,
         }
@@ -49,6 +58,12 @@ impl HttpLimits {
     #[must_use]
     pub const fn header_read_timeout(&self) -> Duration {
         Duration::from_millis(self.header_read_timeout_ms)
+    }
+
+    /// `handshake_timeout_ms` as a duration.
+    #[must_use]
+    pub const fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
     }
 
     /// `body_idle_timeout_ms` as a duration.
@@ -67,6 +82,12 @@ impl HttpLimits {
     #[must_use]
     pub const fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// `idle_grace_ms` as a duration; it leaves time for draining what comes then.
+    #[must_use]
+    pub fn idle_grace(&self) -> Duration {
+        Duration::from_millis(self.idle_grace_ms.min(self.drain_timeout_ms / 2))
     }
 
     /// `linger_timeout_ms` as a duration.

@@ -8,19 +8,45 @@ use ::http::header::{self, HeaderName};
 use ::http::request::Parts;
 use ::http::uri::Authority;
 use ::http::{HeaderMap, Method};
+use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::body::Body;
+use super::forwarded::Forwarded;
 use super::json;
 use super::limits::HttpLimits;
 use crate::domain::access::Caller;
 use crate::domain::id::RequestId;
 use crate::error::{Error, Result};
 
-/// The address a connection comes from, put into each of its requests by the server.
+/// Where a connection comes from, put into each of its requests by the server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
+pub(super) struct Origin {
+    /// Whose connection it is, if the system knows.
+    pub(super) peer: Option<IpAddr>,
+    /// How it came.
+    pub(super) scheme: Scheme,
+}
+
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// In the open.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As addresses begin.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
 
 /// The head of a request: method, address, headers, and what the route's pattern found in the path.
 #[derive(Debug)]
@@ -28,19 +54,27 @@ pub struct Head {
     parts: Parts,
     params: Vec<(String, String)>,
     public_url: Option<String>,
+    forwarded: Forwarded,
 }
 
 impl Head {
     /// A head without path parameters yet. `public_url` is the configured address of the server, if there is one.
     #[must_use]
     pub fn new(parts: Parts, public_url: Option<String>) -> Head {
-        Head { parts, params: Vec::new(), public_url }
+        Head { parts, params: Vec::new(), public_url, forwarded: Forwarded::default() }
     }
 
     /// The same head with the parameters of its path, still percent-encoded.
     #[must_use]
     pub(super) fn with_params(mut self, params: Vec<(String, String)>) -> Head {
         self.params = params;
+        self
+    }
+
+    /// The same head with what proxies in `trusted` say of it.
+    #[must_use]
+    pub(super) fn believing(mut self, trusted: &[IpNet]) -> Head {
+        self.forwarded = Forwarded::of(&self.parts.headers, self.origin(), trusted);
         self
     }
 
@@ -68,10 +102,15 @@ impl Head {
         &self.parts.headers
     }
 
-    /// The address that the connection comes from; `None` for a request made in this process.
+    /// The address that the request comes from: that of the connection, or what a proxy that is believed says. `None` for a request made
+    /// in this process.
     #[must_use]
     pub fn peer_address(&self) -> Option<IpAddr> {
-        self.parts.extensions.get::<PeerAddress>().map(|PeerAddress(address)| address.to_canonical())
+        self.forwarded.client.or_else(|| self.origin().and_then(|origin| origin.peer))
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        self.parts.extensions.get::<Origin>()
     }
 
     /// The first header of this name, if it is there and visible ASCII.
@@ -102,22 +141,29 @@ impl Head {
     }
 
     /// The address under which the client reached this server, such as `http://localhost:8466`: no slash at the end.
-    /// A configured public address comes first, then `Host`.
+    /// A configured public address comes first, then what a proxy that is believed says, then `Host`.
     ///
     /// # Errors
-    /// `bad_request` when `Host` is missing, given twice or no plain host and port.
+    /// `bad_request` when that host is missing, given twice or no plain host and port.
     pub fn base_url(&self) -> Result<String> {
         if let Some(public_url) = &self.public_url {
             return Ok(public_url.trim_end_matches('/').to_owned());
         }
+        let of_connection = self.origin().map_or(Scheme::Http, |origin| origin.scheme);
+        let scheme = self.forwarded.scheme.unwrap_or(of_connection).as_str();
         let refuse = || Error::bad_request("the header `Host` must be given once, as a host name or address with an optional port");
+        if let Some(host) = &self.forwarded.host {
+            let refuse =
+                || Error::bad_request("the host that the proxy says the client named must be a host name or address with an optional port");
+            return checked_authority(host).map(|host| format!("{scheme}://{host}")).ok_or_else(refuse);
+        }
         if let Some(authority) = self.parts.uri.authority() {
-            return checked_authority(authority.as_str()).map(|host| format!("http://{host}")).ok_or_else(refuse);
+            return checked_authority(authority.as_str()).map(|host| format!("{scheme}://{host}")).ok_or_else(refuse);
         }
         let mut hosts = self.parts.headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(refuse()) };
         let host = host.to_str().ok().and_then(checked_authority).ok_or_else(refuse)?;
-        Ok(format!("http://{host}"))
+        Ok(format!("{scheme}://{host}"))
     }
 }
 

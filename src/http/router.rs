@@ -10,6 +10,7 @@ use ::http::header::{self, HeaderName, HeaderValue};
 use ::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use ipnet::IpNet;
 use tracing::Instrument;
 
 use super::body::{Body, BoxError};
@@ -51,6 +52,11 @@ pub trait Application: Send + Sync + 'static {
     /// The address under which clients know this server, where `Host` does not tell, such as behind a proxy that adds TLS.
     fn public_url(&self) -> Option<&str> {
         None
+    }
+
+    /// The networks of proxies whose word on where a request came from is believed.
+    fn trusted_proxies(&self) -> &[IpNet] {
+        &[]
     }
 
     /// Told of every request when it comes, for metrics.
@@ -161,7 +167,8 @@ impl<A: Application> Router<A> {
         let (parts, body) = request.into_parts();
         let mut line = Line::begin(&self.app, parts.method.clone(), request_id);
         let found = self.find(&parts.method, parts.uri.path());
-        let head = Arc::new(Head::new(parts, self.app.public_url().map(str::to_owned)).with_params(found.params));
+        let head = Head::new(parts, self.app.public_url().map(str::to_owned)).with_params(found.params);
+        let head = Arc::new(head.believing(self.app.trusted_proxies()));
         let outcome = match found.route {
             Ok(route) => {
                 line.pattern = Some(route.pattern());

@@ -120,6 +120,11 @@ async fn endless(_app: Arc<App>, _caller: Caller, _request: Request) -> Result<R
     Ok(Reply::stream_of_unknown_length("text/plain", futures_util::stream::repeat_with(move || Ok(piece.clone()))))
 }
 
+async fn peer(_app: Arc<App>, _caller: Caller, request: Request) -> Result<Reply> {
+    let peer = request.head().peer_address().map_or_else(|| "nobody".to_owned(), |peer| peer.to_string());
+    Ok(Reply::bytes("text/plain", format!("{peer} {}", request.base_url()?)))
+}
+
 async fn operate(_app: Arc<App>, _operator: Operator, _request: Request) -> Result<Reply> {
     Ok(Reply::no_content())
 }
@@ -143,6 +148,7 @@ fn table() -> Routes<App> {
         .get("/fails", "/fails", fails)
         .get("/waits", "/waits", waits)
         .get("/endless", "/endless", endless)
+        .get("/peer", "/peer", peer)
         .post("/operate", "/operate", operate)
         .join(shouted)
 }

@@ -1,24 +1,21 @@
 //! Listening and serving. Invariant: connections are bounded in number, every wait for a client in time, and stopping ends within its limit.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{self, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Socket, Unread, WatchedBody};
-use super::request::PeerAddress;
+use super::http1;
+use super::http2;
+use super::listener::{Accepted, Listener};
+use super::request::{Origin, Scheme};
 use super::router::{Application, Router};
+use super::tls::{self, Tls};
 
 /// How long accepting pauses when the machine gives no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -30,36 +27,46 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// An HTTP/1.1 server over one router and any number of listeners.
-///
-/// The version is not sniffed: sniffing waits for a first byte without a time limit.
+/// A server over one router and any number of listeners.
 pub struct Server<A> {
     shared: Arc<Shared<A>>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
 }
 
-struct Shared<A> {
-    router: Arc<Router<A>>,
+/// What all connections share.
+pub(super) struct Shared<A> {
+    /// Who answers.
+    pub(super) router: Arc<Router<A>>,
     /// One slot per connection. A listener takes its slot before it accepts, so each further listener adds one.
     slots: Arc<Semaphore>,
+    /// One for each request of HTTP/2, whichever its connection.
+    pub(super) requests: Arc<Semaphore>,
     connections: TaskTracker,
-    stop: CancellationToken,
-    cut: CancellationToken,
+    /// The order to stop: what is running may end.
+    pub(super) stop: CancellationToken,
+    /// The order to end at once.
+    pub(super) cut: CancellationToken,
 }
 
 impl<A: Application> Server<A> {
     /// A server that will accept on `listeners`, which the caller has bound.
     #[must_use]
-    pub fn new(router: Arc<Router<A>>, listeners: Vec<TcpListener>) -> Server<A> {
+    pub fn new(router: Arc<Router<A>>, listeners: Vec<Listener>) -> Server<A> {
         let connections = router.app().limits().max_connections.saturating_add(listeners.len().saturating_sub(1));
-        let slots = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let shared =
-            Shared { router, slots, connections: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let shared = Shared {
+            slots: semaphore(connections),
+            requests: semaphore(router.app().limits().max_connections),
+            router,
+            connections: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
         Server { shared: Arc::new(shared), listeners }
     }
 
-    /// Serves until `shutdown` completes. Then nothing more is accepted, idle connections close, requests that are running get
-    /// `drain_timeout_ms` to end, and what is left is cut.
+    /// Serves until `shutdown` completes. Then nothing more is accepted, each connection ends with its next answer or after `idle_grace_ms`
+    /// without a request, requests that are running get `drain_timeout_ms` to end, and what is left is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Drained {
         let Server { shared, listeners } = self;
         let accepting = TaskTracker::new();
@@ -90,7 +97,7 @@ impl<A> std::fmt::Debug for Server<A> {
 }
 
 /// Accepts on one listener until told to stop. At the limit of connections it waits, and the kernel's queue holds who comes.
-async fn accept<A: Application>(shared: Arc<Shared<A>>, listener: TcpListener) {
+async fn accept<A: Application>(shared: Arc<Shared<A>>, listener: Listener) {
     loop {
         let slot = tokio::select! {
             biased;
@@ -104,8 +111,8 @@ async fn accept<A: Application>(shared: Arc<Shared<A>>, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                shared.connections.spawn(serve(Arc::clone(&shared), stream, slot));
+            Ok(accepted) => {
+                shared.connections.spawn(serve(Arc::clone(&shared), accepted, listener.tls().cloned(), slot));
             }
             Err(cause) if is_of_one_connection(&cause) => tracing::debug!(%cause, "a connection ended before it was accepted"),
             Err(cause) => {
@@ -138,52 +145,37 @@ impl<A: Application> Drop for Counted<'_, A> {
 }
 
 /// Serves one connection to its end, holding its slot.
-async fn serve<A: Application>(shared: Arc<Shared<A>>, stream: TcpStream, slot: OwnedSemaphorePermit) {
-    let limits = *shared.router.app().limits();
+async fn serve<A: Application>(shared: Arc<Shared<A>>, accepted: Accepted, tls: Option<Arc<Tls>>, slot: OwnedSemaphorePermit) {
     let _counted = Counted::begin(&**shared.router.app());
-    if let Err(cause) = stream.set_nodelay(true) {
-        tracing::debug!(%cause, "the socket does not take TCP_NODELAY");
-    }
-    let peer = stream.peer_addr().ok().map(|peer| PeerAddress(peer.ip()));
-    let unread = Unread::default();
-    let socket = TokioIo::new(Socket::new(stream, limits, unread.clone()));
-    let router = Arc::clone(&shared.router);
-    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        let (router, unread) = (Arc::clone(&router), unread.clone());
-        // A client that asked first and is refused sends no body, so hyper closes whatever the rest of it is.
-        let asks_first = request.headers().contains_key(header::EXPECT);
-        async move {
-            let mut response = router.handle(request.map(|incoming| WatchedBody::new(incoming, unread.clone()))).await;
-            if unread.closes_connection() || (asks_first && unread.some()) {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let origin = Origin { peer: accepted.peer(), scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http } };
+    match accepted {
+        Accepted::Tcp(stream) => {
+            if let Err(cause) = stream.set_nodelay(true) {
+                tracing::debug!(%cause, "the socket does not take TCP_NODELAY");
             }
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout()).max_header_size(limits.header_limit_bytes);
-    let mut connection = pin!(builder.serve_connection(socket, service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = shared.stop.cancelled() => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = shared.cut.cancelled() => Ok(()),
+            match tls {
+                Some(tls) => serve_secure(&shared, stream, origin, &tls).await,
+                None => http1::serve(&shared, stream, origin).await,
             }
         }
-    };
-    if let Err(cause) = ended {
-        tracing::debug!(%cause, "a connection broke");
+        Accepted::Unix(stream) => http1::serve(&shared, stream, origin).await,
     }
     drop(slot);
+}
+
+/// Makes a connection secure, and serves it in the version that both sides agreed on.
+async fn serve_secure<A: Application>(shared: &Shared<A>, stream: TcpStream, origin: Origin, tls: &Tls) {
+    let limits = *shared.router.app().limits();
+    let secure = tokio::select! {
+        biased;
+        secure = tls.accept(stream, limits) => secure,
+        () = shared.cut.cancelled() => None,
+    };
+    match secure {
+        Some(stream) if tls::speaks_http2(&stream) => http2::serve(shared, stream, origin).await,
+        Some(stream) => http1::serve(shared, stream, origin).await,
+        None => {}
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::http::limits::HttpLimits;
+use crate::http::listener::Place;
 use crate::http::router::tests::{App, router};
 
 struct Running {
@@ -19,8 +21,8 @@ struct Running {
 }
 
 async fn start(limits: HttpLimits) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let Place::Network(address) = listener.place() else { panic!("it is of the network") };
     let router = router(limits);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = Server::new(Arc::clone(&router), vec![listener]);
@@ -215,7 +217,7 @@ async fn at_the_limit_further_connections_wait_until_one_ends() {
 
 #[tokio::test]
 async fn stopping_closes_idle_connections_and_lets_running_requests_end() {
-    let running = start(HttpLimits::default()).await;
+    let running = start(HttpLimits { idle_grace_ms: 50, ..HttpLimits::default() }).await;
     let (address, router) = (running.address, Arc::clone(&running.router));
     let mut idle = running.connect().await;
     idle.write_all(GET).await.unwrap();
@@ -243,4 +245,45 @@ async fn stopping_cuts_what_does_not_end_in_time() {
     within(router.app().entered.notified()).await;
     assert_eq!(running.stop().await, Drained { cut: 1 });
     assert_eq!(to_end(&mut busy).await, "");
+}
+
+#[tokio::test]
+async fn a_request_that_comes_on_an_idle_connection_after_the_order_to_stop_is_answered() {
+    let running = start(HttpLimits { idle_grace_ms: 20_000, ..HttpLimits::default() }).await;
+    let address = running.address;
+    let mut idle = running.connect().await;
+    idle.write_all(GET).await.unwrap();
+    answer(&mut idle).await;
+    let mut silent = running.connect().await;
+    silent.write_all(b"GET /v1/repos/open HT").await.unwrap();
+    let stopping = tokio::spawn(running.stop());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    idle.write_all(GET).await.unwrap();
+    silent.write_all(b"TP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    for mut stream in [idle, silent] {
+        let text = to_end(&mut stream).await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+    }
+    assert_eq!(within(stopping).await.unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_socket_in_the_file_system_serves_whoever_comes_as_a_loopback_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("http.sock");
+    let listener = Listener::bind_unix(&path, 0o600).unwrap();
+    assert_eq!(listener.place(), Place::File(Some(path.clone())));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = Server::new(router(HttpLimits::default()), vec![listener]);
+    let server = tokio::spawn(server.run(async { drop(stopped.await) }));
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    within(stream.read_to_string(&mut text)).await.unwrap();
+    assert!(text.ends_with("127.0.0.1 http://a"), "{text}");
+    stop.send(()).unwrap();
+    within(server).await.unwrap();
+    assert!(!path.exists());
 }

@@ -2,6 +2,7 @@
 //! Invariant: what a test sets up it reaches through the API; dropping the application asserts that no job is left live and
 //! that the database is sound.
 
+pub mod activation;
 mod cargo_bench;
 mod client_run;
 pub mod clients;
