@@ -22,6 +22,7 @@ mod health;
 mod index;
 mod jobs;
 mod lines;
+mod manual;
 mod outbox;
 mod pages;
 mod places;
@@ -39,7 +40,7 @@ mod waivers;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use connection::ServerFlags;
 
@@ -177,6 +178,16 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Write the manual pages, one for each command, into a directory.
+    Man {
+        #[command(flatten)]
+        arguments: manual::ManArguments,
+    },
+    /// Print the completions that a shell reads.
+    Completions {
+        #[command(flatten)]
+        arguments: manual::CompletionsArguments,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -235,6 +246,8 @@ pub fn run() -> ExitCode {
         Some(Command::Verify { flags, blobs: false }) => with_config(&merged(base, flags), verify::database),
         Some(Command::Verify { flags, blobs: true }) => with_config(&merged(base, flags), verify::database_and_blobs),
         Some(Command::Audit { command: AuditCommand::Verify { flags } }) => with_config(&merged(base, flags), verify::audit),
+        Some(Command::Man { arguments }) => manual::write_pages(Arguments::command(), &arguments),
+        Some(Command::Completions { arguments }) => manual::print_completions(Arguments::command(), &arguments),
     }
 }
 
