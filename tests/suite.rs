@@ -33,6 +33,7 @@ mod gate;
 mod hold_page;
 mod leaks;
 mod lifecycle;
+mod manual;
 mod metrics;
 mod model;
 mod npm;
