@@ -42,6 +42,7 @@ mod hold_page;
 mod leaks;
 mod lifecycle;
 mod log_readers;
+mod manual;
 mod metrics;
 mod model;
 mod npm;

@@ -26,6 +26,7 @@ mod index;
 mod jobs;
 mod lines;
 mod listeners;
+mod manual;
 mod outbox;
 mod pages;
 mod places;
@@ -46,7 +47,7 @@ mod waivers;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use connection::ServerFlags;
 
@@ -236,6 +237,16 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Write the manual pages, one for each command, into a directory.
+    Man {
+        #[command(flatten)]
+        arguments: manual::ManArguments,
+    },
+    /// Print the completions that a shell reads.
+    Completions {
+        #[command(flatten)]
+        arguments: manual::CompletionsArguments,
+    },
 }
 
 /// Runs the command line of this process.
@@ -296,6 +307,8 @@ pub fn run() -> ExitCode {
         Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),
         Some(Command::Verify { flags, blobs: true, repair: true }) => with_config(&merged(base, flags), verify::repair_with_blobs),
         Some(Command::Audit { command }) => audit::run(base, command),
+        Some(Command::Man { arguments }) => manual::write_pages(Arguments::command(), &arguments),
+        Some(Command::Completions { arguments }) => manual::print_completions(Arguments::command(), &arguments),
     }
 }
 
