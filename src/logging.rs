@@ -1,13 +1,16 @@
 //! The log of the process. Invariant: it is set up once, from the settings; without files it goes to the standard error stream, in
-//! colour only on a terminal.
+//! colour only on a terminal, or with its fields to the journal where that stream leads there. The filter alone may change later.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
+use nix::sys::stat::fstat;
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, environment};
 use crate::error::{Error, Result};
@@ -19,21 +22,70 @@ pub struct LogFiles {
     _guard: WorkerGuard,
 }
 
-/// Starts logging. Keep what it returns until the process ends.
+/// A log that has been started. Keep it until the process ends.
+pub struct Started {
+    /// The files, if it goes to files.
+    pub files: Option<LogFiles>,
+    filter: Filter,
+}
+
+/// The filter in force, which may be changed.
+#[derive(Clone)]
+pub struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Started {
+    /// What changes the filter while the process runs.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+}
+
+impl Filter {
+    /// Filters by `level`, such as `info,artifortress::store=debug`, from now on.
+    ///
+    /// # Errors
+    /// Internal, when it is no filter.
+    pub fn set(&self, level: &str) -> Result<()> {
+        self.0.reload(read_filter(level)?).map_err(|cause| Error::internal("changing the filter of the log", cause))
+    }
+}
+
+/// Starts logging: to files when they are asked for, to the journal when the standard error stream leads there, else to that stream.
 ///
 /// # Errors
 /// Internal, when the filter is bad, the files cannot be opened or logging has been started before.
-pub fn start(log: &Log) -> Result<Option<LogFiles>> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|cause| Error::internal("reading log.level", cause))?;
-    let Some(directory) = &log.directory else {
-        let is_coloured = std::io::stderr().is_terminal() && environment("NO_COLOR").is_none();
-        install(log.format, filter, Colour::from_terminal(is_coloured), std::io::stderr)?;
-        return Ok(None);
-    };
-    let (writer, guard) = tracing_appender::non_blocking(daily_files(directory, log.keep_files)?);
-    let lost = writer.error_counter();
-    install(log.format, filter, Colour::Never, writer)?;
-    Ok(Some(LogFiles { lost, _guard: guard }))
+pub fn start(log: &Log) -> Result<Started> {
+    let (filter, handle) = reload::Layer::new(read_filter(&log.level)?);
+    let filter_handle = Filter(handle);
+    let registry = tracing_subscriber::registry().with(filter);
+    if let Some(directory) = &log.directory {
+        let (writer, guard) = tracing_appender::non_blocking(daily_files(directory, log.keep_files)?);
+        let lost = writer.error_counter();
+        install(registry, lines(log.format, Colour::Never, writer))?;
+        return Ok(Started { files: Some(LogFiles { lost, _guard: guard }), filter: filter_handle });
+    }
+    if log.format == LogFormat::Human
+        && leads_to_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        install(registry, journal.with_syslog_identifier("artifortress".to_owned()))?;
+        return Ok(Started { files: None, filter: filter_handle });
+    }
+    let is_coloured = std::io::stderr().is_terminal() && environment("NO_COLOR").is_none();
+    install(registry, lines(log.format, Colour::from_terminal(is_coloured), std::io::stderr))?;
+    Ok(Started { files: None, filter: filter_handle })
+}
+
+fn read_filter(level: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(level).map_err(|cause| Error::internal("reading log.level", cause))
+}
+
+/// Whether the standard error stream is the journal's: it says so by device and inode (systemd.exec(5), `JOURNAL_STREAM`). A stream that
+/// was put in its place has others.
+fn leads_to_journal() -> bool {
+    let Some(said) = environment("JOURNAL_STREAM") else { return false };
+    fstat(std::io::stderr()).is_ok_and(|stream| said == format!("{}:{}", stream.st_dev, stream.st_ino))
 }
 
 /// Whether lines carry colour.
@@ -49,16 +101,22 @@ impl Colour {
     }
 }
 
-fn install<W>(format: LogFormat, filter: EnvFilter, colour: Colour, writer: W) -> Result<()>
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// Lines in this format.
+fn lines<W>(format: LogFormat, colour: Colour, writer: W) -> Box<dyn Layer<Filtered> + Send + Sync>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour == Colour::Always).with_writer(writer);
-    let installed = match format {
-        LogFormat::Human => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    installed.map_err(|cause| Error::internal("starting the log", cause))
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colour == Colour::Always).with_writer(writer);
+    match format {
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
+}
+
+fn install(registry: Filtered, layer: impl Layer<Filtered> + Send + Sync) -> Result<()> {
+    registry.with(layer).try_init().map_err(|cause| Error::internal("starting the log", cause))
 }
 
 /// One file a day, `artifortress.2026-01-31.log`, of which the newest `keep_files` are kept.

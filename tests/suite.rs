@@ -72,6 +72,7 @@ mod tags;
 mod tidy;
 mod transport;
 mod transport_addresses;
+mod units;
 mod upgrade;
 mod upgrades;
 mod visibility;

@@ -32,11 +32,13 @@ mod pages;
 mod places;
 mod policy;
 mod quarantine;
+mod reload;
 mod repos;
 mod reservations;
 mod retention;
 mod search;
 mod serve;
+mod service;
 mod session;
 mod status;
 mod table;
@@ -299,8 +301,11 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Backup { server, arguments }) => backup::back_up(&server.after(&base), &arguments),
         Some(Command::Restore { flags, arguments }) => backup::restore(&merged(base, flags), &arguments),
-        None => with_config(&base, serve::serve),
-        Some(Command::Serve { flags, check: false }) => with_config(&merged(base, flags), serve::serve),
+        None => with_config(&base, |config| serve::serve(config, base.clone())),
+        Some(Command::Serve { flags, check: false }) => {
+            let flags = merged(base, flags);
+            with_config(&flags, |config| serve::serve(config, flags.clone()))
+        }
         Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
         Some(Command::Verify { flags, blobs: false, repair: false }) => with_config(&merged(base, flags), verify::database),
         Some(Command::Verify { flags, blobs: true, repair: false }) => with_config(&merged(base, flags), verify::database_and_blobs),
@@ -321,7 +326,7 @@ fn merged(base: Flags, flags: Flags) -> Flags {
     }
 }
 
-fn with_config(flags: &Flags, command: fn(Config) -> ExitCode) -> ExitCode {
+fn with_config(flags: &Flags, command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     match Config::load(flags) {
         Ok(config) => command(config),
         Err(faults) => {

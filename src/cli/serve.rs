@@ -11,16 +11,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::directory::DataDirectory;
 use super::listeners::{self, Address, Handed};
-use super::{complain_of, say};
+use super::reload::Reload;
+use super::{complain_of, say, service};
 use crate::access::{Bootstrap, bootstrap};
 use crate::app::App;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::http::{Router, Server, Tls};
 use crate::jobs::{JobSettings, Jobs};
-use crate::logging::LogFiles;
 use crate::policy::CedarEngine;
 use crate::store::{Store, StoreOptions};
 use crate::{logging, routes};
@@ -36,7 +36,7 @@ fn addresses(config: &Config) -> String {
 }
 
 /// Serves until it is told to stop.
-pub(super) fn serve(config: Config) -> ExitCode {
+pub(super) fn serve(config: Config, flags: Flags) -> ExitCode {
     let handed = Handed::take();
     // Files are for this user alone, and no core file may hold a secret.
     umask(Mode::from_bits_truncate(0o077));
@@ -55,7 +55,7 @@ pub(super) fn serve(config: Config) -> ExitCode {
         .max_blocking_threads(64)
         .build()
         .map_err(|cause| Error::internal("starting the runtime", cause))
-        .and_then(|runtime| runtime.block_on(run(config, handed, log.as_ref())));
+        .and_then(|runtime| runtime.block_on(run(config, flags, handed, &log)));
     drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,8 +81,9 @@ fn allow_open_files(max_connections: usize) {
     }
 }
 
-async fn run(config: Config, handed: Handed, log: Option<&LogFiles>) -> Result<()> {
+async fn run(config: Config, flags: Flags, handed: Handed, log: &logging::Started) -> Result<()> {
     let stop = StopSignals::listen()?;
+    let hang_up = signal(SignalKind::hangup()).map_err(|cause| Error::internal("listening to signals", cause))?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listeners = listeners::open(&config, handed, tls.as_ref()).await?;
@@ -97,7 +98,7 @@ async fn run(config: Config, handed: Handed, log: Option<&LogFiles>) -> Result<(
         ..StoreOptions::at(&config.data_dir)
     };
     let store = Arc::new(Store::open(&options, Arc::clone(&clock))?);
-    if let Some(log) = log {
+    if let Some(log) = &log.files {
         store.metrics().process.set_log(log.lost.clone());
     }
     let blobs = Blobs::open_dir(&config.data_dir)?.limited_to(config.http.upload_limit_bytes);
@@ -106,13 +107,23 @@ async fn run(config: Config, handed: Handed, log: Option<&LogFiles>) -> Result<(
     let settings = JobSettings::of(&config);
     let (data_dir, drain_timeout_ms) = (config.data_dir.clone(), config.http.drain_timeout_ms);
     let token_file = token_file.map_or_else(|| data_dir.join("admin-token"), Path::to_owned);
+    let reload = Reload { flags, config: config.clone(), tls, filter: log.filter() };
+    let max_connections = config.http.max_connections;
     let app = Arc::new(App::new(config, clock, &store, &blobs, Arc::new(CedarEngine::new()?)));
     let jobs = Jobs::start(Arc::clone(&store), &app.registry, blobs, settings);
     let router = Arc::new(Router::new(app, routes::table())?);
     let bound = listeners.iter().filter_map(Address::of).collect::<Vec<_>>();
     directory.announce(&bound)?;
     greet(&bound, &data_dir, &token_file, first.as_ref());
-    let drained = Server::new(router, listeners).run(stop.wait(drain_timeout_ms)).await;
+    let status = format!("serving on {}", bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    let beside = [
+        tokio::spawn(reload.at_each(hang_up, status.clone())),
+        tokio::spawn(service::feed_watchdog(Arc::clone(&store), bound, max_connections)),
+    ];
+    let server = Server::new(router, listeners);
+    service::ready(&status);
+    let drained = server.run(stop.wait(drain_timeout_ms)).await;
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     if drained.cut > 0 {
         tracing::warn!(connections = drained.cut, "connections were cut because they did not finish in time");
     }
@@ -169,6 +180,7 @@ impl StopSignals {
     /// Waits for the first; a second one ends the process at once, which loses nothing that was acknowledged.
     async fn wait(mut self, drain_timeout_ms: u64) {
         self.next().await;
+        service::stopping("finishing what is running");
         tracing::info!("finishing what is running, for {} s at most; a second signal ends it now", drain_timeout_ms / 1000);
         tokio::spawn(async move {
             self.next().await;

@@ -94,6 +94,12 @@ impl Requests {
     pub fn disconnected(&self) {
         self.connections.dec();
     }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        usize::try_from(self.connections.get()).unwrap_or(0)
+    }
 }
 
 /// A client may invent verbs; those that no route has are one.

@@ -42,6 +42,13 @@ impl Daemon {
         Daemon::start_by(program(), directory, settings)
     }
 
+    /// Starts it with the settings of a file, too.
+    pub fn start_configured(directory: &Path, file: &Path, settings: &[(&str, &str)]) -> Daemon {
+        let mut program = program();
+        program.arg("--config").arg(file);
+        Daemon::start_by(program, directory, settings)
+    }
+
     /// Starts it as a user who is not root and cannot do what file permissions forbid, whoever runs the tests. The directory is his.
     pub fn start_unprivileged(directory: &Path) -> Daemon {
         use std::os::unix::fs::{PermissionsExt, chown};
