@@ -1,7 +1,9 @@
 //! The settings: defaults, then the TOML file, then `ARTIFORTRESS_*` variables (`__` between levels), then flags. Invariant: unknown
 //! keys are refused, all faults are reported together, and no setting holds a secret. Only this file asks the process's environment.
 
+pub mod catalogue;
 mod listen;
+mod log;
 mod reader;
 mod space;
 mod tls;
@@ -16,10 +18,11 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use figment::util::nest;
 use figment::value::{Dict, Value};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use listen::{DEFAULT_LISTEN, read_listen};
 pub use listen::{Encryption, Listen};
+pub use log::{Log, LogFormat};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
@@ -207,35 +210,6 @@ pub struct Config {
     pub log: Log,
 }
 
-/// `[log]`: what is logged, how and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// For people or for programs.
-    pub format: LogFormat,
-    /// A filter directive such as `info` or `info,artifortress::store=debug`.
-    pub level: String,
-    /// Where daily files go, in place of the standard error stream.
-    pub directory: Option<PathBuf>,
-    /// Daily files kept.
-    pub keep_files: usize,
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log { format: LogFormat::Human, level: "info".to_owned(), directory: None, keep_files: 14 }
-    }
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
 /// The settings that are also flags.
 #[derive(Debug, Clone, Default, Serialize, clap::Args)]
 pub struct Flags {
@@ -282,27 +256,31 @@ impl Config {
         let mut faults = Vec::new();
         let figment = layers(flags, variables, &mut faults).into_iter().fold(Figment::new(), Figment::merge);
         let mut reader = Reader::new(figment, faults);
-        let config = Config {
-            data_dir: read_data_dir(&mut reader, variables),
-            listen: read_listen(&mut reader),
-            bootstrap_token_file: reader.find("bootstrap_token_file"),
-            transport: Transport::read(&mut reader),
-            tls: Tls::read(&mut reader, variables),
-            http: Http::read(&mut reader),
-            policy: Policy::read(&mut reader),
-            store: Store::read(&mut reader),
-            pages: Pages::read(&mut reader),
-            jobs: Jobs::read(&mut reader),
-            uploads: Uploads::read(&mut reader),
-            downloads: Downloads::read(&mut reader),
-            space: Space::read(&mut reader),
-            tokens: Tokens::read(&mut reader),
-            waivers: Waivers::read(&mut reader),
-            webhooks: Webhooks::read(&mut reader),
-            metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
-            log: Log::read(&mut reader),
-        };
+        let config = Config::read(&mut reader, variables);
         reader.end().map(|()| config)
+    }
+
+    fn read(reader: &mut Reader, variables: &Environment) -> Config {
+        Config {
+            data_dir: read_data_dir(reader, variables),
+            listen: read_listen(reader),
+            bootstrap_token_file: reader.find("bootstrap_token_file").or_else(|| credential(variables, "bootstrap-token")),
+            transport: Transport::read(reader),
+            tls: Tls::read(reader, variables),
+            http: Http::read(reader),
+            policy: Policy::read(reader),
+            store: Store::read(reader),
+            pages: Pages::read(reader),
+            jobs: Jobs::read(reader),
+            uploads: Uploads::read(reader),
+            downloads: Downloads::read(reader),
+            space: Space::read(reader),
+            tokens: Tokens::read(reader),
+            waivers: Waivers::read(reader),
+            webhooks: Webhooks::read(reader),
+            metrics: Metrics { anonymous: reader.find("metrics.anonymous").unwrap_or_default() },
+            log: Log::read(reader),
+        }
     }
 
     /// The default settings with everything under `data_dir`: for tests and tools.
@@ -358,6 +336,11 @@ fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> V
     layers
 }
 
+/// The file of a credential of the service (`LoadCredential=`), if it was given one of this name.
+fn credential(variables: &Environment, name: &str) -> Option<PathBuf> {
+    variables.get("CREDENTIALS_DIRECTORY").map(|directory| Path::new(directory).join(name)).filter(|path| path.exists())
+}
+
 fn read_data_dir(reader: &mut Reader, variables: &Environment) -> PathBuf {
     let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let given: Option<PathBuf> = reader.find("data_dir");
@@ -374,22 +357,6 @@ fn read_data_dir(reader: &mut Reader, variables: &Environment) -> PathBuf {
         reader.fault("data_dir", "neither STATE_DIRECTORY nor XDG_DATA_HOME nor HOME is set; give it with --data-dir");
         PathBuf::new()
     })
-}
-
-impl Log {
-    fn read(reader: &mut Reader) -> Log {
-        let default = Log::default();
-        let log = Log {
-            format: reader.find("log.format").unwrap_or(default.format),
-            level: reader.find("log.level").unwrap_or(default.level),
-            directory: reader.find("log.directory"),
-            keep_files: reader.number("log.keep_files", default.keep_files, &(1..=3650)),
-        };
-        if let Err(cause) = tracing_subscriber::EnvFilter::try_new(&log.level) {
-            reader.fault("log.level", &format!("{:?} is no filter such as info or info,artifortress::store=debug: {cause}", log.level));
-        }
-        log
-    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod search;
 mod serve;
 mod service;
 mod session;
+mod settings;
 mod status;
 mod table;
 mod terminal;
@@ -239,6 +240,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Print the settings with their defaults; needs no server.
+    Config {
+        #[command(subcommand)]
+        command: settings::ConfigCommand,
+    },
     /// Write the manual pages, one for each command, into a directory.
     Man {
         #[command(flatten)]
@@ -312,6 +318,7 @@ pub fn run() -> ExitCode {
         Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),
         Some(Command::Verify { flags, blobs: true, repair: true }) => with_config(&merged(base, flags), verify::repair_with_blobs),
         Some(Command::Audit { command }) => audit::run(base, command),
+        Some(Command::Config { command }) => settings::run(&command),
         Some(Command::Man { arguments }) => manual::write_pages(Arguments::command(), &arguments),
         Some(Command::Completions { arguments }) => manual::print_completions(Arguments::command(), &arguments),
     }

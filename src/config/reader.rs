@@ -81,6 +81,12 @@ impl Reader {
         }
     }
 
+    /// The keys asked for so far.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> &BTreeSet<&'static str> {
+        &self.known
+    }
+
     /// Notes what is wrong with `key`, and which layer gave it.
     pub(super) fn fault(&mut self, key: &str, what: &str) {
         let source = self.figment.find_metadata(key).map(|metadata| format!(" ({})", metadata.name)).unwrap_or_default();

@@ -133,3 +133,58 @@ fn proxies_the_public_address_and_the_mode_of_sockets_are_read_or_refused_in_wor
     assert_eq!(faults.0.len(), 4, "{faults}");
     assert!(!faults.to_string().contains("secret"), "{faults}");
 }
+
+/// A file of the repository.
+fn shipped(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn every_setting_that_is_read_is_described_once_and_no_other() {
+    let mut reader = Reader::new(Figment::new(), Vec::new());
+    Config::read(&mut reader, &variables(&[]));
+    let described: Vec<&str> = catalogue::SETTINGS.iter().map(|setting| setting.key).collect();
+    let once: std::collections::BTreeSet<&str> = described.iter().copied().collect();
+    assert_eq!(&once, reader.known());
+    assert_eq!(once.len(), described.len());
+}
+
+#[test]
+fn the_file_that_ships_and_the_readme_say_what_the_descriptions_say() {
+    assert_eq!(shipped("packaging/artifortress.toml"), catalogue::file(), "artifortress config default > packaging/artifortress.toml");
+    assert!(shipped("README.md").contains(&catalogue::table()), "the README has this table:\n{}", catalogue::table());
+}
+
+#[test]
+fn the_file_that_ships_sets_nothing_and_its_defaults_are_the_ones_that_count() {
+    let defaults = from_variables(&[]).unwrap();
+    assert_eq!(with_file(&catalogue::file(), &[], Flags::default()).unwrap(), defaults);
+    let is_default = |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|sign: char| sign.is_ascii_lowercase()));
+    let bare = |line: &str| if is_default(line) { line[1..].to_owned() } else { line.to_owned() };
+    let spelt: Vec<String> = catalogue::file().lines().map(bare).collect();
+    assert!(spelt.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() > 40);
+    assert_eq!(with_file(&spelt.join("\n"), &[], Flags::default()).unwrap(), defaults);
+}
+
+#[test]
+fn the_examples_in_the_file_that_ships_are_well() {
+    let examples: Vec<(&str, &str)> = catalogue::SETTINGS
+        .iter()
+        .filter_map(|setting| match setting.default {
+            catalogue::Default::Unset { example, .. } => Some((setting.key, example)),
+            catalogue::Default::Value { .. } => None,
+        })
+        .collect();
+    let lines: Vec<String> = examples.iter().map(|(key, example)| format!("{key} = {example}")).collect();
+    with_file(&lines.join("\n"), &[], Flags::default()).unwrap();
+}
+
+#[test]
+fn a_service_finds_the_first_token_among_its_credentials() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    assert_eq!(from_variables(&[("CREDENTIALS_DIRECTORY", place)]).unwrap().bootstrap_token_file, None);
+    std::fs::write(directory.path().join("bootstrap-token"), "").unwrap();
+    let found = from_variables(&[("CREDENTIALS_DIRECTORY", place)]).unwrap().bootstrap_token_file;
+    assert_eq!(found, Some(directory.path().join("bootstrap-token")));
+}

@@ -1,11 +1,11 @@
 //! `[tls]`: the certificate. Invariant: a certificate has its key; neither is ever a value of a setting, only a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Environment;
 use super::reader::Reader;
+use super::{Environment, credential};
 
 /// The name of the key among the credentials of a service (`LoadCredential=`), where no file is named.
 const KEY_CREDENTIAL: &str = "tls-key";
@@ -53,8 +53,7 @@ impl Tls {
             }
             return None;
         };
-        let credential = || variables.get("CREDENTIALS_DIRECTORY").map(|directory| Path::new(directory).join(KEY_CREDENTIAL));
-        let Some(key_file) = key_file.or_else(|| credential().filter(|path| path.exists())) else {
+        let Some(key_file) = key_file.or_else(|| credential(variables, KEY_CREDENTIAL)) else {
             let what = "a certificate needs its key: give tls.key_file, or LoadCredential=tls-key:FILE in the unit";
             reader.fault("tls.certificate_file", what);
             return None;
