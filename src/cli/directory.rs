@@ -59,7 +59,7 @@ impl DataDirectory {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn announce(&mut self, bound: &[Address]) -> Result<()> {
-        let lines: String = bound.iter().map(|address| format!("{}\n", address.from_here())).collect();
+        let lines: String = bound.iter().map(|address| format!("{}\n", address.reached_here())).collect();
         self.lock.write_all(lines.as_bytes()).map_err(|cause| Error::internal("writing the addresses into the lock", cause))
     }
 }

@@ -118,7 +118,7 @@ impl Address {
     }
 
     /// Where to connect from this machine: an address that means every interface becomes loopback.
-    pub(super) fn from_here(&self) -> Address {
+    pub(super) fn reached_here(&self) -> Address {
         match self {
             Address::Http(bound) => Address::Http(reachable(*bound)),
             Address::Https(bound) => Address::Https(reachable(*bound)),

@@ -142,7 +142,7 @@ mod tests {
         ask_everybody(&store, &address, 0, PATIENCE).await.unwrap();
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let writing = Arc::clone(&store);
-        let stuck = tokio::spawn(async move { writing.bookkeep(move |_| Ok(drop(wait.recv()))).await });
+        let stuck = tokio::spawn(async move { writing.bookkeep(move |_| Ok(wait.recv().is_err())).await });
         tokio::time::sleep(Duration::from_millis(50)).await;
         let error = ask_everybody(&store, &[], 10, PATIENCE).await.unwrap_err();
         assert!(error.cause().unwrap().to_string().contains("the writer"), "{error:?}");

@@ -84,7 +84,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "listen",
         default: Default::Value { shown: "`127.0.0.1:8466`", toml: "\"127.0.0.1:8466\"" },
-        meaning: "one address such as `127.0.0.1:8466` or `[::1]:8466`, or a list, in the environment too: `[\"127.0.0.1:8466\", \"[::1]:8466\"]`",
+        meaning: "one address such as `127.0.0.1:8466`, `[::1]:8466` or `unix:/run/artifortress/http.sock`, or a list, in the environment too: `[\"127.0.0.1:8466\", \"[::1]:8466\"]`; with a certificate an address of the network speaks TLS unless it is written `plain:127.0.0.1:8466`",
     },
     Setting {
         key: "bootstrap_token_file",
@@ -94,7 +94,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "public_url",
         default: Default::Unset { shown: "none", example: "\"https://packages.example\"" },
-        meaning: "the address that clients know the server by, such as `https://packages.example`, where the `Host` they send does not tell it",
+        meaning: "the address that clients know the server by, such as `https://packages.example`; links and client settings name it in place of `Host`",
     },
     Setting {
         key: "http.header_read_timeout_ms",
@@ -137,39 +137,49 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "connections served at once; further ones wait",
     },
     Setting {
+        key: "http.max_streams",
+        default: Default::Value { shown: "64", toml: "64" },
+        meaning: "requests at once on one connection of HTTP/2; over all connections there are `http.max_connections` at most",
+    },
+    Setting {
+        key: "http.handshake_timeout_ms",
+        default: Default::Value { shown: "10000", toml: "10000" },
+        meaning: "how long the handshake of TLS may take",
+    },
+    Setting {
         key: "http.trusted_proxies",
         default: Default::Unset { shown: "none", example: "[\"10.0.0.0/8\", \"127.0.0.1\"]" },
-        meaning: "networks of proxies, such as `[\"10.0.0.0/8\", \"127.0.0.1\"]`, whose `Forwarded` or `X-Forwarded-*` is believed",
+        meaning: "networks such as `[\"10.0.0.0/8\", \"::1\"]`: from these alone `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` are believed; who comes through a socket in the file system is `127.0.0.1`",
     },
     Setting {
         key: "http.unix_socket_mode",
         default: Default::Value { shown: "`\"0660\"`", toml: "\"0660\"" },
-        meaning: "permissions of sockets in the file system, in octal digits",
+        meaning: "the permissions of sockets in the file system",
     },
     Setting {
         key: "tls.certificate_file",
         default: Default::Unset { shown: "none", example: "\"/etc/artifortress/tls.crt\"" },
-        meaning: "the certificate in PEM, then those between it and its authority; with it every address is served by TLS, HTTP/1.1 and HTTP/2",
+        meaning: "the certificate in PEM, then those between it and its authority; with it the network is served over TLS, HTTP/2 and HTTP/1.1",
     },
     Setting {
         key: "tls.key_file",
         default: Default::Unset { shown: "the credential `tls-key`", example: "\"/etc/artifortress/tls.key\"" },
-        meaning: "the key of the certificate in PEM",
+        meaning: "the key of that certificate in PEM, without a passphrase",
     },
     Setting {
         key: "tls.client_ca_file",
         default: Default::Unset { shown: "none", example: "\"/etc/artifortress/clients.crt\"" },
-        meaning: "authorities in PEM whose certificates clients have to show",
+        meaning: "authorities in PEM; clients then show a certificate of theirs",
     },
     Setting {
         key: "tls.client_certificates",
         default: Default::Unset { shown: "`required`", example: "\"required\"" },
-        meaning: "`required`, or `optional`: a client may come without one",
+        meaning: "`required`, or `optional`: who shows none may come, what is shown must be good. It replaces no token",
     },
     Setting {
         key: "tls.check_files_seconds",
         default: Default::Unset { shown: "60", example: "60" },
-        meaning: "seconds between looks at the files, which are read again when they changed",
+        meaning: "how often the files are looked at; when they changed they are read again, and a broken pair leaves the old one in force",
     },
     Setting {
         key: "policy.evaluation_timeout_ms",
@@ -201,11 +211,6 @@ pub const SETTINGS: &[Setting] = &[
         key: "store.writer_queue",
         default: Default::Value { shown: "1024", toml: "1024" },
         meaning: "writes that may wait; beyond them the answer is 503",
-    },
-    Setting {
-        key: "store.busy_timeout_ms",
-        default: Default::Value { shown: "5000", toml: "5000" },
-        meaning: "how long to wait for another process's lock on the database",
     },
     Setting {
         key: "pages.memory_bytes",

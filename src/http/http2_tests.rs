@@ -151,6 +151,35 @@ async fn a_client_that_gives_up_request_after_request_is_cut_off_and_others_are_
 }
 
 #[tokio::test]
+async fn a_client_that_gives_up_each_request_once_it_runs_is_cut_off_too() {
+    let running = Running::start(HttpLimits::default(), |_| {}).await;
+    let router = Arc::clone(&running.router);
+    let mut raw = Raw::connect(&running).await;
+    let cancel = 8_u32.to_be_bytes();
+    let mut sent = 0;
+    'flood: while sent < 1_000 {
+        let stream = u32::try_from(sent).unwrap() * 2 + 1;
+        if raw.send(HEADERS, END_STREAM | END_HEADERS, stream, &head("/waits")).await.is_err() {
+            break;
+        }
+        let mut discarded = [0; 1024];
+        loop {
+            tokio::select! {
+                () = router.app().entered.notified() => break,
+                read = within(raw.0.read(&mut discarded)) => if !matches!(read, Ok(1..)) {
+                    break 'flood;
+                },
+            }
+        }
+        if raw.send(RST_STREAM, 0, stream, &cancel).await.is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    assert!((100..200).contains(&sent), "{sent} were given up");
+}
+
+#[tokio::test]
 async fn more_streams_than_allowed_are_refused_and_the_rest_is_answered() {
     let running = Running::start(HttpLimits { max_streams: 4, ..HttpLimits::default() }, |_| {}).await;
     let mut raw = Raw::connect(&running).await;

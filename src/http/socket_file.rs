@@ -61,10 +61,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.identity.is_some() && self.identity == identity(&self.path) {
-            if let Err(cause) = std::fs::remove_file(&self.path) {
-                tracing::warn!(%cause, path = %self.path.display(), "the socket cannot be removed");
-            }
+        let is_ours = self.identity.is_some() && self.identity == identity(&self.path);
+        if is_ours && let Err(cause) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%cause, path = %self.path.display(), "the socket cannot be removed");
         }
     }
 }

@@ -147,13 +147,15 @@ fn read(settings: &config::Tls) -> Result<ServerConfig> {
         Some(file) => builder.with_client_cert_verifier(client_verifier(file, settings.client_certificates)?),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|cause| match cause {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+    let mut config = builder.with_single_cert(chain, key).map_err(|cause| {
+        if cause == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
             let what = format!("it is not the key of the certificate in {}", certificate_file.display());
-            unfit("tls.key_file", key_file, &what)
+            return unfit("tls.key_file", key_file, &what);
         }
-        rustls::Error::InvalidCertificate(_) => unfit("tls.certificate_file", certificate_file, "its first certificate cannot be read"),
-        other => unfit("tls.key_file", key_file, &format!("its key cannot be used ({other})")),
+        if matches!(cause, rustls::Error::InvalidCertificate(_)) {
+            return unfit("tls.certificate_file", certificate_file, "its first certificate cannot be read");
+        }
+        unfit("tls.key_file", key_file, &format!("its key cannot be used ({cause})"))
     })?;
     config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
     Ok(config)
