@@ -4,7 +4,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -78,10 +78,10 @@ fn systemd_finds_no_fault_in_the_units() {
 
 /// What the manager hears next, with the words in which it is said.
 fn heard(manager: &UnixDatagram, wanted: &str) -> String {
-    let until = Instant::now() + Duration::from_secs(30);
     let mut all = String::new();
     let mut buffer = [0; 4096];
-    while Instant::now() < until {
+    // The socket waits a tenth of a second each time.
+    for _ in 0..300 {
         let Ok(length) = manager.recv(&mut buffer) else { continue };
         let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
         if said.lines().any(|line| line.starts_with(wanted)) {

@@ -1,7 +1,6 @@
 //! The service manager: what it is told (sd_notify(3)), and the watchdog. Invariant: without a manager nothing happens; the watchdog is fed
 //! only when every part of the server has just answered, and an answer that says "not now" is an answer: a full disk is no reason to be killed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,18 +81,11 @@ fn or_refused(_error: Error) -> Result<()> {
 
 /// Whether a listener answers a request at all; one with TLS refuses a plain request, or closes, and that is an answer too.
 async fn answers(listener: &Address) -> bool {
-    match listener.from_here() {
-        Address::Http(address) | Address::Https(address) => {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-                ip => ip,
-            };
-            match TcpStream::connect((ip, address.port())).await {
-                Ok(stream) => is_answered(stream).await,
-                Err(_) => false,
-            }
-        }
+    match listener.reached_here() {
+        Address::Http(address) | Address::Https(address) => match TcpStream::connect(address).await {
+            Ok(stream) => is_answered(stream).await,
+            Err(_) => false,
+        },
         Address::Unix(path) => match UnixStream::connect(path).await {
             Ok(stream) => is_answered(stream).await,
             Err(_) => false,
