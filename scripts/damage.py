@@ -91,7 +91,7 @@ def hang(host):
 
 def block_everything(host):
     (host.work / "home/all.cedar").write_text('@id("nobody") @message("closed")\nforbid (principal, action, resource);\n')
-    host.need("artifortress policy put all.cedar --data-dir /var/lib/artifortress")
+    host.need("artifortress policy put all.cedar --no-cases --data-dir /var/lib/artifortress")
     for number in range(6):
         if publish(host, f"blocked-{number}") != ["403"]:
             raise Fault("the policy does not block")
@@ -120,6 +120,12 @@ def come_from_a_newer_version(host):
         database.execute("PRAGMA user_version = 999")
 
 
+def go_back_to_the_newer_version(host):
+    with contextlib.closing(sqlite3.connect(host.data / "state.db")) as database, database:
+        database.execute(f"PRAGMA user_version = {int((host.work / 'schema').read_text())}")
+    serves(host)
+
+
 # Heading: what happens before, what must be so afterwards.
 CHAPTERS = {
     "Install": (nothing, nothing),
@@ -134,4 +140,6 @@ CHAPTERS = {
     "The server hangs": (hang, serves),
     "The policy lets nothing in": (block_everything, nothing_is_blocked),
     "The clock was wrong": (set_the_clock_ahead, serves),
+    "Upgrade": (nothing, serves),
+    "Downgrade": (come_from_a_newer_version, go_back_to_the_newer_version),
 }

@@ -285,7 +285,7 @@ fn what_is_no_answer_of_a_registry_is_told_in_words_and_moves_no_cursor() {
     let directory = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(directory.path(), &[]);
     let asked = |server: &str| typed(directory.path(), &format!("jobs list --server {server}"));
-    asked(&format!("https://{}", daemon.address)).complains(1, &["no secure connection", "SSL_CERT_FILE"]);
+    asked(&format!("https://{}", daemon.address)).complains(1, &["no secure connection", "--ca-file"]);
     let html = answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\n<html>");
     asked(&html).complains(1, &["but not with JSON", "is it an artifortress?"]);
     let moved = answering("HTTP/1.1 302 Found\r\nconnection: close\r\nlocation: http://packages.example/\r\ncontent-length: 0\r\n\r\n");

@@ -35,7 +35,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         // What a client says of a package that it has just packed, and of a moment in the words of a country.
         (r"\b[0-9a-f]{40}\b", "SHASUM"),
         (r"\bsha512-\S+", "INTEGRITY"),
-        (r"Published at \S+ TIME\s+[AP]M", "Published at MOMENT"),
+        (r"Published at \S+\s+TIME\s+[AP]M", "Published at MOMENT"),
         (r"(Completed|Done|Failed with errors) in TIME( TIME)?", "$1"),
         (r"(?i)(package size|packed size): \d+ ?k?B", "$1: SIZE"),
         (r"(?m)^Resolved, downloaded and extracted \[\d+\]\n", ""),

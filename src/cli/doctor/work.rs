@@ -11,7 +11,7 @@ use super::Finding;
 /// A job that is late by more than this is not merely waiting its turn.
 const LATE_LIMIT_SECONDS: u64 = 900;
 /// Decisions that are looked at.
-const DECISIONS: &str = "20";
+const DECISIONS: &str = "50";
 /// So many refusals in a row, and none let in, are the policy's doing.
 const REFUSALS_IN_A_ROW: usize = 5;
 /// Records further in the future than this were written by a clock that was wrong, or is now.
@@ -88,19 +88,18 @@ pub(super) async fn decisions(session: &Session, repo: &str) -> Finding {
         rules.iter().any(|reason| text(reason, "/rule").as_deref() == Some(crate::domain::candidate::orders::CANARY))
     };
     let last: Vec<&Value> = list(&found, "/items").iter().filter(|item| !is_canary(item)).collect();
-    let is_let_in = |item: &&&Value| text(item, "/decision").as_deref() == Some("allow");
-    if last.len() < REFUSALS_IN_A_ROW {
-        return Finding::good("decisions", format!("only {} so far in {repo}", counted(last.len() as u64, "decision")));
+    let is_let_in = |item: &Value| text(item, "/decision").as_deref() == Some("allow");
+    let refused: Vec<&&Value> = last.iter().take_while(|item| !is_let_in(item)).collect();
+    if refused.len() < REFUSALS_IN_A_ROW {
+        let let_in = last.iter().filter(|item| is_let_in(item)).count();
+        return Finding::good("decisions", format!("{let_in} of the last {} in {repo} let in", counted(last.len() as u64, "decision")));
     }
-    let let_in = last.iter().filter(is_let_in).count();
-    if let_in > 0 {
-        return Finding::good("decisions", format!("{let_in} of the last {} in {repo} were let in", last.len()));
-    }
-    let rules = last.iter().flat_map(|item| list(item, "/reasons")).filter_map(|reason| text(reason, "/rule"));
+    let rules = refused.iter().flat_map(|item| list(item, "/reasons")).filter_map(|reason| text(reason, "/rule"));
     let mut rules: Vec<String> = rules.collect();
     rules.sort();
     rules.dedup();
-    let words = format!("none of the last {} in {repo} was let in (rules: {})", counted(last.len() as u64, "decision"), rules.join(", "));
+    let words =
+        format!("none of the last {} in {repo} was let in (rules: {})", counted(refused.len() as u64, "decision"), rules.join(", "));
     let next = "artifortress evaluations list, then explain ID says what would let it in; artifortress policy show --revision NUMBER --text has an earlier policy";
     Finding::warning("decisions", words, next)
 }
