@@ -56,7 +56,7 @@ fn systemd_finds_no_fault_in_the_units() {
             std::fs::copy(&path, system.join(path.file_name().unwrap())).unwrap();
         }
     }
-    for (from, to) in [("/bin/true", "usr/bin/artifortress"), ("/bin/kill", "bin/kill")] {
+    for (from, to) in [("/bin/true", "usr/bin/artifortress"), ("/bin/sh", "bin/sh")] {
         std::fs::copy(from, tree.path().join(to)).unwrap();
     }
     std::fs::write(tree.path().join("etc/passwd"), "artifortress:x:999:999::/:/bin/false\n").unwrap();
