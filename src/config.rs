@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Format as _, Toml};
 use figment::util::nest;
 use figment::value::{Dict, Value};
 use serde::Serialize;
@@ -264,7 +263,7 @@ impl Config {
         Config {
             data_dir: read_data_dir(reader, variables),
             listen: read_listen(reader),
-            bootstrap_token_file: reader.find("bootstrap_token_file").or_else(|| credential(variables, "bootstrap-token")),
+            bootstrap_token_file: read_token_file(reader).or_else(|| credential(variables, "bootstrap-token")),
             transport: Transport::read(reader),
             tls: Tls::read(reader, variables),
             http: Http::read(reader),
@@ -314,7 +313,7 @@ fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> V
     let mut layers = Vec::new();
     if let Some(path) = &flags.config {
         let read = std::fs::read_to_string(path).map_err(|cause| cause.to_string());
-        match read.and_then(|text| Toml::from_str::<Dict>(&text).map_err(|cause| cause.to_string())) {
+        match read.and_then(|text| parse_file(&text)) {
             Ok(settings) => layers.push(Layer { name: format!("file {}", path.display()), settings }),
             Err(cause) => faults.push(format!("file {}: {}", path.display(), cause.trim_end())),
         }
@@ -334,6 +333,26 @@ fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> V
         Err(cause) => faults.push(format!("command line: {cause}")),
     }
     layers
+}
+
+fn read_token_file(reader: &mut Reader) -> Option<PathBuf> {
+    let path: PathBuf = reader.find("bootstrap_token_file")?;
+    if path.to_string_lossy().starts_with("aft_") {
+        reader.fault(
+            "bootstrap_token_file",
+            "this is a token and not the name of a file; write it to a file of mode 0600, end it if others saw it",
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The settings of a file. What is wrong is told by its place and not by its text, in which somebody may have written a secret.
+fn parse_file(text: &str) -> Result<Dict, String> {
+    toml::from_str::<Dict>(text).map_err(|cause| {
+        let line = cause.span().map_or(0, |span| text[..text.floor_char_boundary(span.start)].lines().count().max(1));
+        format!("line {line}: {}", cause.message())
+    })
 }
 
 /// The file of a credential of the service (`LoadCredential=`), if it was given one of this name.

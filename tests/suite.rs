@@ -67,6 +67,7 @@ mod retention;
 mod routes;
 mod schema;
 mod search;
+mod secrets;
 mod support;
 mod tags;
 mod tidy;

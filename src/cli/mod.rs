@@ -11,6 +11,7 @@
 mod advisories;
 mod audit;
 mod backup;
+mod check;
 mod client;
 mod client_config;
 mod connection;
@@ -312,7 +313,7 @@ pub fn run() -> ExitCode {
             let flags = merged(base, flags);
             with_config(&flags, |config| serve::serve(config, flags.clone()))
         }
-        Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), serve::check),
+        Some(Command::Serve { flags, check: true }) => with_config(&merged(base, flags), check::check),
         Some(Command::Verify { flags, blobs: false, repair: false }) => with_config(&merged(base, flags), verify::database),
         Some(Command::Verify { flags, blobs: true, repair: false }) => with_config(&merged(base, flags), verify::database_and_blobs),
         Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::directory::{DataDirectory, Holder};
+use super::directory::DataDirectory;
 use super::listeners::{self, Address, Handed};
 use super::reload::Reload;
-use super::{complain, complain_of, say, service};
+use super::{complain_of, say, service};
 use crate::access::{Bootstrap, bootstrap};
 use crate::app::App;
 use crate::blobs::Blobs;
@@ -22,42 +23,15 @@ use crate::error::{Error, Result};
 use crate::http::{Router, Server, Tls};
 use crate::jobs::{JobSettings, Jobs};
 use crate::policy::CedarEngine;
-use crate::store::{Store, StoreOptions, plan_of_upgrade};
+use crate::store::{Store, StoreOptions};
 use crate::{logging, routes};
-
-/// Says that the settings are good and what a start would do; changes nothing. 1 when a start would be refused.
-pub(super) fn check(config: Config) -> ExitCode {
-    say(&format!("the settings are good: data in {}, listening on {}", config.data_dir.display(), addresses(&config)));
-    let directory = &config.data_dir;
-    if let Some(process) = Holder::read(directory).ok().filter(|holder| !holder.is_gone()).and_then(|holder| holder.process) {
-        say(&format!("process {process} serves this directory now; a second one would be refused"));
-    }
-    if let Some(Err(error)) = config.tls.clone().map(Tls::load) {
-        return complain_of(&error);
-    }
-    match plan_of_upgrade(directory) {
-        Ok(plan) if plan.is_refused() => {
-            complain(&plan.to_string());
-            ExitCode::FAILURE
-        }
-        Ok(plan) => {
-            say(&plan.to_string());
-            ExitCode::SUCCESS
-        }
-        Err(error) => complain_of(&error),
-    }
-}
-
-fn addresses(config: &Config) -> String {
-    config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
 
 /// Serves until it is told to stop.
 pub(super) fn serve(config: Config, flags: Flags) -> ExitCode {
     let handed = Handed::take();
     // Files are for this user alone, and no core file may hold a secret.
     umask(Mode::from_bits_truncate(0o077));
-    let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| set_dumpable(false));
     let log = match logging::start(&config.log) {
         Ok(log) => log,
         Err(error) => return complain_of(&error),

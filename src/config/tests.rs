@@ -188,3 +188,13 @@ fn a_service_finds_the_first_token_among_its_credentials() {
     let found = from_variables(&[("CREDENTIALS_DIRECTORY", place)]).unwrap().bootstrap_token_file;
     assert_eq!(found, Some(directory.path().join("bootstrap-token")));
 }
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for text in ["bootstrap_token = aft_PLANTED", "bootstrap_token_file = \"aft_PLANTED\"", "[http]\n\naft_PLANTED"] {
+        let faults = with_file(text, &[], Flags::default()).unwrap_err().to_string();
+        assert!(!faults.contains("PLANTED"), "{faults}");
+    }
+    let faults = with_file("listen = \"127.0.0.1:1\"\n[http\n", &[], Flags::default()).unwrap_err().to_string();
+    assert!(faults.contains("line 2"), "{faults}");
+}
