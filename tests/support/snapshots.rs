@@ -31,7 +31,7 @@ static CHANGING: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\d+(\.\d+)? ?[kMG]?i?B/s", "SPEED"),
         (r"\b\d+:\d\d:\d\d(\.\d+)?\b", "TIME"),
         (r"\b(\d+m ?)?\d+(\.\d+)? ?(ms|µs|ns|s|secs?|seconds?|milliseconds?)\b", "TIME"),
-        (r"/tmp/[A-Za-z0-9._-]*[A-Za-z0-9]", "TEMPORARY"),
+        (r"/tmp/[A-Za-z0-9._-]*[A-Za-z0-9_]", "TEMPORARY"),
         // What a client says of a package that it has just packed, and of a moment in the words of a country.
         (r"\b[0-9a-f]{40}\b", "SHASUM"),
         (r"\bsha512-\S+", "INTEGRITY"),
