@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ impl Yielding {
 }
 
 fn work_off(waiting: &Mutex<Receiver<Job>>) {
-    if let Err(cause) = rustix::process::nice(NICENESS) {
+    if let Err(cause) = rustix::process::nice(NICENESS).and_then(|_| leave_half_of_the_processors()) {
         tracing::warn!(%cause, "long computations cannot stand back for others");
     }
     loop {
@@ -88,6 +89,16 @@ fn work_off(waiting: &Mutex<Receiver<Job>>) {
             Err(_) => return,
         }
     }
+}
+
+/// Keeps the calling thread on the later half of the processors that it may use: on the others, nobody ever waits for it. Who stands back
+/// only by nice(2) is still let finish a few milliseconds whenever it has slept.
+fn leave_half_of_the_processors() -> rustix::io::Result<()> {
+    let usable = sched_getaffinity(None)?;
+    let mut later = CpuSet::new();
+    let half = usable.count() / 2;
+    (0..CpuSet::MAX_CPU).filter(|processor| usable.is_set(*processor)).skip(half as usize).for_each(|processor| later.set(processor));
+    sched_setaffinity(None, &later)
 }
 
 #[cfg(test)]
@@ -101,5 +112,13 @@ mod tests {
         assert!(failed.is_err());
         let own = rustix::process::nice(0).unwrap();
         assert_eq!(threads.run(|| Ok(rustix::process::nice(0).unwrap())).await.unwrap(), (own + NICENESS).min(19));
+    }
+
+    #[tokio::test]
+    async fn long_computations_leave_processors_on_which_nobody_waits_for_them() {
+        let usable = sched_getaffinity(None).unwrap().count();
+        let threads = Yielding::start("test", 1);
+        let used = threads.run(|| Ok(sched_getaffinity(None).unwrap().count())).await.unwrap();
+        assert_eq!(used, usable - usable / 2);
     }
 }

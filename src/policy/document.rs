@@ -20,6 +20,8 @@ pub const TEXT_LIMIT_BYTES: usize = 256 * 1024;
 /// Rules that a policy may have.
 pub const RULE_LIMIT: usize = 500;
 /// No rule can have this id, since it has a space.
+/// Rules that are evaluated at a stretch.
+const GROUP_RULES: usize = 16;
 const PERMIT_ID: &str = "built-in permit";
 const PERMIT: &str = "permit (principal, action, resource);";
 
@@ -32,7 +34,8 @@ pub struct Document {
     /// What each rule asks about, in the order of the rules.
     mentions: Vec<Mentions>,
     by_id: HashMap<String, usize>,
-    set: PolicySet,
+    /// The rules in groups, each with the permit that they are exceptions to.
+    groups: Vec<PolicySet>,
     /// The rules whose answer can change while nothing but time does.
     timed: PolicySet,
     depth: usize,
@@ -75,8 +78,15 @@ impl Document {
         &self.mentions
     }
 
-    pub(super) fn set(&self) -> &PolicySet {
-        &self.set
+    /// All rules, some at a time: a rule forbids whatever the others say, so that groups together say what all of them would.
+    pub(super) fn groups(&self) -> &[PolicySet] {
+        &self.groups
+    }
+
+    /// The rule with this id, as the engine has it.
+    pub(super) fn policy(&self, id: &str) -> Option<&Policy> {
+        let id = PolicyId::new(id);
+        self.groups.iter().find_map(|group| group.policy(&id))
     }
 
     /// The rules whose answer can change while nothing but time does.
@@ -268,15 +278,29 @@ impl Reading<'_> {
     }
 
     fn finish(mut self) -> Result<Document> {
-        match Policy::parse(Some(PolicyId::new(PERMIT_ID)), PERMIT) {
-            Ok(permit) => add(&mut self.set, permit, &mut self.faults),
-            Err(error) => return Err(Error::internal("parsing the built-in permit", error.to_string())),
-        }
-        let Reading { text, purpose: _, depth, faults, rules, mentions, by_id, set, timed, offsets: _ } = self;
+        let groups = self.groups()?;
+        let Reading { text, purpose: _, depth, faults, rules, mentions, by_id, set: _, timed, offsets: _ } = self;
         if !faults.is_empty() {
             return Err(refusal(text, faults));
         }
-        Ok(Document { digest: Digest::of(text.as_bytes()), text: text.to_owned(), rules, mentions, by_id, set, timed, depth })
+        Ok(Document { digest: Digest::of(text.as_bytes()), text: text.to_owned(), rules, mentions, by_id, groups, timed, depth })
+    }
+
+    /// At least one, so that a policy without rules is evaluated like any other.
+    fn groups(&mut self) -> Result<Vec<PolicySet>> {
+        let permit = Policy::parse(Some(PolicyId::new(PERMIT_ID)), PERMIT);
+        let permit = permit.map_err(|error| Error::internal("parsing the built-in permit", error.to_string()))?;
+        let rules: Vec<Policy> = self.set.policies().cloned().collect();
+        let mut groups = Vec::new();
+        for start in (0..rules.len().max(1)).step_by(GROUP_RULES) {
+            let mut group = PolicySet::new();
+            add(&mut group, permit.clone(), &mut self.faults);
+            for rule in rules.iter().skip(start).take(GROUP_RULES) {
+                add(&mut group, rule.clone(), &mut self.faults);
+            }
+            groups.push(group);
+        }
+        Ok(groups)
     }
 }
 

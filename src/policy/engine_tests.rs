@@ -71,6 +71,14 @@ fn every_rule_that_fires_is_a_reason_and_the_strictest_decides() {
 }
 
 #[test]
+fn a_policy_that_is_too_long_to_be_evaluated_at_a_stretch_is_evaluated_whole() {
+    let fires = |number: usize| matches!(number, 0 | 15 | 16 | 99 | 499);
+    let text: String =
+        (0..500).map(|number| rule(&format!("r{number:03}"), "", if fires(number) { "true" } else { "!context.hosted" })).collect();
+    assert_eq!(ids(ask(&text, &demo()).reasons()), ["r000", "r015", "r016", "r099", "r499"]);
+}
+
+#[test]
 fn one_id_at_both_levels_gives_two_reasons() {
     let policies = [policy(PolicyLevel::Instance, &rule("same", "", "true")), policy(PolicyLevel::Repo, &rule("same", "", "true"))];
     assert_eq!(ids(engine().evaluate(&policies, &demo()).unwrap().reasons()), ["same", "same"]);

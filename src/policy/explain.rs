@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::PolicyId;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -224,7 +223,7 @@ struct Literals {
 /// Reads them out of the rule in the engine's JSON form.
 fn literals(document: &Document, id: &str) -> Literals {
     let mut found = Literals::default();
-    let rule = document.set().policy(&PolicyId::new(id)).and_then(|policy| policy.to_json().ok());
+    let rule = document.policy(id).and_then(|policy| policy.to_json().ok());
     if let Some(conditions) = rule.as_ref().and_then(|rule| rule.get("conditions")) {
         found.collect(conditions);
     }
