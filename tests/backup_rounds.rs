@@ -2,9 +2,12 @@
 //! with everything that was acknowledged before it began.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -79,4 +82,41 @@ fn twenty_backups_under_heavy_publishing_restore_to_what_passes_verify() {
     assert!(count > ROUNDS * PUBLISHERS, "{count} versions are no heavy publishing");
     daemon.stop();
     sound(directory.path(), &["verify", "--blobs"]);
+}
+
+#[test]
+fn a_backup_that_is_killed_again_and_again_ends_sound() {
+    const BLOB_BYTES: u64 = 34 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("killed");
+    let daemon = Daemon::start(directory.path(), &[]);
+    let admin = daemon.admin();
+    for number in 0..6_u64 {
+        // What compression makes nothing of, so that there is time to kill.
+        let mut state = number + 1;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32).to_le_bytes()
+        });
+        let bytes: Vec<u8> = noise.take(usize::try_from(BLOB_BYTES / 8).unwrap()).flatten().collect();
+        let answer = daemon.call(&admin, "PUT", &format!("/files/main/large/1.{number}/a.bin?publish"), &bytes).unwrap();
+        assert_eq!(answer.status, 200, "{:?}", answer.json());
+    }
+    let mut killed = 0;
+    while !archive.exists() {
+        let mut backup = Daemon::command(directory.path(), &["backup", archive.to_str().unwrap()]).stdout(Stdio::null()).spawn().unwrap();
+        // Each try has a little longer than the one before, so that an end comes.
+        std::thread::sleep(Duration::from_millis(40 + 40 * killed));
+        backup.kill().unwrap();
+        if backup.wait().unwrap().signal().is_none() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0);
+    daemon.stop();
+    let restored = tempfile::tempdir().unwrap();
+    sound(restored.path(), &["restore", archive.to_str().unwrap()]);
+    sound(restored.path(), &["verify", "--blobs"]);
+    assert_eq!(names_in(&restored.path().join("data")).len(), 1);
 }

@@ -1,5 +1,5 @@
-//! The compressed file that an archive is written to. Invariant: it is a row of whole zstd frames, each ending where a member ends; what
-//! has been cut is on disk, so that a later process goes on behind it.
+//! The compressed file that an archive is written to. Invariant: it is a row of whole zstd frames, each ending where a member ends, so
+//! that a later process goes on behind the last of them that is on disk.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -30,14 +30,13 @@ impl Frames {
         self.content_bytes >= FRAME_BYTES
     }
 
-    /// Ends the frame, syncs it, and begins another. Returns the length of the file.
-    pub(super) fn cut(&mut self) -> io::Result<u64> {
+    /// Ends the frame and begins another. Returns the file, for whoever syncs it, and its length.
+    pub(super) fn cut(&mut self) -> io::Result<(File, u64)> {
         let file = self.encoder.take().ok_or_else(broken)?.finish()?;
-        file.sync_data()?;
-        let length = file.metadata()?.len();
+        let (other, length) = (file.try_clone()?, file.metadata()?.len());
         self.encoder = Some(begin(file)?);
         self.content_bytes = 0;
-        Ok(length)
+        Ok((other, length))
     }
 
     /// Ends the last frame and syncs the file. Returns its length.

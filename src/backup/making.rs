@@ -1,13 +1,15 @@
 //! Making an archive. Invariant: the database is copied first and its blobs are read afterwards, while nobody removes any, so that each is
-//! there; each is hashed while it is packed, and one that is not what its name says ends the backup.
+//! there; one that is not what its name says ends the backup, before anything is cut behind it.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use super::ahead::{Member, PIECES_AHEAD, Piece, damaged, read_ahead};
 use super::frames::Frames;
 use super::manifest::{Content, DATABASE, END, End, FORMAT, MANIFEST, Manifest, blob_name};
-use super::partial::{Begun, Partial};
+use super::partial::{Begun, Cut, Partial};
 use super::reading::read_manifest;
 use super::{Progress, Report, disk_fault};
 use crate::blobs::vault::Vault;
@@ -15,7 +17,7 @@ use crate::blobs::{Blobs, HashingReader, hold_for_backup};
 use crate::clock::Clock;
 use crate::domain::backup::BackupMade;
 use crate::domain::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::store;
 
 /// What is to be made.
@@ -43,7 +45,7 @@ pub struct Made {
 }
 
 /// Why packing ended early.
-enum Stop {
+pub(super) enum Stop {
     /// A blob that the copy names has been removed since it was made.
     Gone(Digest),
     Failed(Error),
@@ -85,11 +87,6 @@ pub fn make(order: &Making<'_>, clock: &dyn Clock, report: Report<'_>) -> Result
     }
 }
 
-fn damaged(digest: &Digest, what: &str) -> Error {
-    let next = "look at all of them with: artifortress verify --blobs; publish its bytes again or remove what names it, then try again";
-    Error::conflict(format!("blob {digest} cannot be packed: {what}; {next}"))
-}
-
 /// Copies the database and writes down what the archive will hold.
 fn begin(
     data_dir: &Path,
@@ -128,73 +125,84 @@ fn begin(
     Ok(manifest)
 }
 
-/// Packs what is missing. Returns the digest of the manifest and the length of the archive.
+/// Packs what is missing: one thread reads and hashes, this one and its helpers compress, one syncs. Returns the digest of the manifest and
+/// the length of the archive.
 fn pack(partial: &Partial, vault: &Vault, begun: &Begun, report: Report<'_>) -> Result<(Digest, u64), Stop> {
-    let manifest = &begun.manifest;
-    let bytes = manifest.bytes()?;
+    let bytes = begun.manifest.bytes()?;
     let digest = Digest::of(&bytes);
-    let wrong = |cause| disk_fault("writing the archive".to_owned(), cause);
     let frames = Frames::new(partial.archive_at(begun.length)?).map_err(wrong)?;
     let mut archive = tar::Builder::new(frames);
-    let (mut packed, total) = (0, manifest.total_bytes());
-    for member in 0..=manifest.blobs.len() + 1 {
-        let content = match member {
-            0 => Content { digest, size_bytes: bytes.len() as u64 },
-            1 => manifest.database,
-            later => manifest.blobs[later - 2],
-        };
-        if member > 0 {
-            packed += content.size_bytes;
+    std::thread::scope(|scope| {
+        let (ready, pieces) = sync_channel(PIECES_AHEAD);
+        scope.spawn(move || read_ahead(partial, vault, &begun.manifest, begun.members, &ready));
+        let (cut, cuts) = sync_channel::<Cut>(1);
+        let keeper = scope.spawn(move || cuts.iter().try_for_each(|cut| partial.advance(&cut)));
+        let packed = pack_members(&mut archive, (begun, &bytes), &pieces, &cut, report);
+        drop(cut);
+        // Why nothing could be kept is more to the point than that nobody took it.
+        match keeper.join() {
+            Ok(kept) => kept.map_err(Stop::Failed).and(packed),
+            Err(_) => Err(Error::new(Code::Internal, "the thread that syncs the archive ended").into()),
         }
-        if member < begun.members {
-            continue;
-        }
-        match member {
-            0 => append(&mut archive, MANIFEST, content, Cursor::new(&bytes))?,
-            1 => {
-                let path = partial.database();
-                let file = File::open(&path).map_err(|cause| disk_fault(format!("reading {}", path.display()), cause))?;
-                append(&mut archive, DATABASE, content, file)?;
-            }
-            _ => {
-                let found = vault.open_for_backup(content.digest)?;
-                let (file, actual_bytes) = found.ok_or(Stop::Gone(content.digest))?;
-                if actual_bytes != content.size_bytes {
-                    let what = format!("its file has {actual_bytes} bytes instead of {}", content.size_bytes);
-                    return Err(damaged(&content.digest, &what).into());
-                }
-                append(&mut archive, &blob_name(&content.digest), content, file)?;
-            }
-        }
-        report(Progress::Packing(packed, total));
-        if member == 0 || archive.get_ref().is_long() {
-            let length = archive.get_mut().cut().map_err(wrong)?;
-            partial.advance(member + 1, length)?;
-        }
-    }
+    })?;
     let end = serde_json::to_vec(&End { manifest: digest }).map_err(|cause| Error::internal("writing the end of the archive", cause))?;
-    append(&mut archive, END, Content { digest: Digest::of(&end), size_bytes: end.len() as u64 }, Cursor::new(&end))?;
+    append(&mut archive, END, end.len() as u64, &end[..])?;
     let length = archive.into_inner().and_then(Frames::finish).map_err(wrong)?;
     Ok((digest, length))
 }
 
-/// Adds a member, and makes sure that its bytes are those announced.
-fn append(archive: &mut tar::Builder<Frames>, name: &str, content: Content, from: impl Read) -> Result<()> {
+fn pack_members(
+    archive: &mut tar::Builder<Frames>,
+    (begun, manifest): (&Begun, &[u8]),
+    pieces: &Receiver<Result<Piece, Stop>>,
+    cut: &SyncSender<Cut>,
+    report: Report<'_>,
+) -> Result<(), Stop> {
+    let blobs = &begun.manifest.blobs;
+    let (mut packed, total) = (0, begun.manifest.total_bytes());
+    for member in 0..=blobs.len() + 1 {
+        let (name, content) = match member {
+            0 => (MANIFEST.to_owned(), None),
+            1 => (DATABASE.to_owned(), Some(begun.manifest.database)),
+            later => (blob_name(&blobs[later - 2].digest), Some(blobs[later - 2])),
+        };
+        packed += content.map_or(0, |content| content.size_bytes);
+        if member < begun.members {
+            continue;
+        }
+        match content {
+            None => append(archive, &name, manifest.len() as u64, manifest)?,
+            Some(content) => {
+                let mut read = Member::next(pieces);
+                let appended = append(archive, &name, content.size_bytes, &mut read);
+                read.finish().and_then(|()| appended.map_err(Stop::Failed))?;
+            }
+        }
+        report(Progress::Packing(packed, total));
+        if member == 0 || archive.get_ref().is_long() {
+            let (file, length) = archive.get_mut().cut().map_err(wrong)?;
+            cut.send(Cut { members: member + 1, file, length }).map_err(|_| Error::new(Code::Internal, "nobody keeps what is packed"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a member.
+fn append(archive: &mut tar::Builder<Frames>, name: &str, size_bytes: u64, mut from: impl Read) -> Result<()> {
     let mut header = tar::Header::new_ustar();
-    header.set_size(content.size_bytes);
+    header.set_size(size_bytes);
     header.set_mode(0o600);
     header.set_mtime(0);
     header.set_entry_type(tar::EntryType::Regular);
-    let mut reader = HashingReader::new(from);
     let packed = header.set_path(name).and_then(|()| {
         header.set_cksum();
-        archive.append(&header, (&mut reader).take(content.size_bytes))
+        archive.append(&header, &mut from)
     });
-    packed.map_err(|cause| disk_fault(format!("packing {name}"), cause))?;
-    if reader.finish() != (content.digest, content.size_bytes) {
-        return Err(damaged(&content.digest, "its content has another digest"));
-    }
-    Ok(())
+    packed.map_err(|cause| disk_fault(format!("packing {name}"), cause))
+}
+
+fn wrong(cause: io::Error) -> Error {
+    disk_fault("writing the archive".to_owned(), cause)
 }
 
 fn conclude(partial: Partial, manifest: &Manifest, (digest, archive_bytes): (Digest, u64), is_resumed: bool) -> Result<Made> {

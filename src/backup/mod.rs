@@ -5,6 +5,7 @@
 //! * a kind of content: a member of `Manifest`, its place in `Plan`, its taking in `restore`; raise `FORMAT`.
 //! * a reader of archives: `reading::read`, which refuses everything that is not exactly what the manifest announces.
 
+mod ahead;
 mod frames;
 mod making;
 mod manifest;

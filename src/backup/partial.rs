@@ -39,6 +39,13 @@ pub(super) struct Begun {
     pub(super) length: u64,
 }
 
+/// The archive so far: whole frames of whole members.
+pub(super) struct Cut {
+    pub(super) members: usize,
+    pub(super) file: File,
+    pub(super) length: u64,
+}
+
 impl Partial {
     /// Makes the directory for this archive, or takes up the one that is there.
     pub(super) fn open(archive: &Path) -> Result<Partial> {
@@ -135,11 +142,12 @@ impl Partial {
         open().map_err(|cause| disk_fault(format!("writing {}", path.display()), cause))
     }
 
-    /// Notes that so many members make the archive so long; it must be on disk so far.
-    pub(super) fn advance(&self, members: usize, length: u64) -> Result<()> {
+    /// Makes what was cut durable, and notes it for whoever goes on.
+    pub(super) fn advance(&self, cut: &Cut) -> Result<()> {
+        cut.file.sync_data().map_err(|cause| disk_fault("writing the archive".to_owned(), cause))?;
         let path = self.directory.join(JOURNAL);
         let noted = self.private().append(true).open(&path).and_then(|mut journal| {
-            journal.write_all(format!("{members} {length}\n").as_bytes())?;
+            journal.write_all(format!("{} {}\n", cut.members, cut.length).as_bytes())?;
             journal.sync_data()
         });
         noted.map_err(|cause| disk_fault(format!("writing {}", path.display()), cause))

@@ -118,6 +118,7 @@ pub(super) fn keep_copy(source: &Connection, directory: &Path) -> Result<()> {
         Ok(()) | Err(_) => {}
     }
     copies::copy(source, &unfinished, &mut |_, _| {})?;
+    std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(doing)?;
     std::fs::rename(&unfinished, &path).and_then(|()| File::open(directory)?.sync_all()).map_err(doing)?;
     tracing::info!(schema = found, copy = %path.display(), "the database was copied before its upgrade");
     Ok(())
