@@ -308,6 +308,13 @@ impl Config {
     }
 }
 
+/// The numbers that each setting may have, as they are refused.
+fn ranges() -> BTreeMap<&'static str, String> {
+    let mut reader = Reader::new(Figment::new(), Vec::new());
+    Config::read(&mut reader, &Environment::new());
+    reader.into_ranges()
+}
+
 /// The layers, weakest first: file, variables, flags.
 fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> Vec<Layer> {
     let mut layers = Vec::new();

@@ -51,6 +51,20 @@ impl Filter {
     }
 }
 
+#[cfg(test)]
+impl Filter {
+    /// A filter of no log, and what tells what it is now.
+    pub(crate) fn of_test(level: &str) -> (Filter, impl Fn() -> String) {
+        let (layer, handle) = reload::Layer::<EnvFilter, Registry>::new(read_filter(level).unwrap());
+        let filter = Filter(handle);
+        let told = filter.clone();
+        (filter, move || {
+            let _in_use = &layer;
+            told.0.with_current(ToString::to_string).unwrap()
+        })
+    }
+}
+
 /// Starts logging: to files when they are asked for, to the journal when the standard error stream leads there, else to that stream.
 ///
 /// # Errors

@@ -97,6 +97,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::catalogue;
 
     #[test]
     fn what_waits_for_a_restart_is_named_by_its_section() {
@@ -106,5 +107,24 @@ mod tests {
         new.http.max_connections += 1;
         new.jobs.workers += 1;
         assert_eq!(waiting_for_restart(&now, &new), ["http", "jobs"]);
+    }
+
+    #[test]
+    fn what_is_said_to_count_at_a_reload_does_and_waits_for_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("settings.toml");
+        let flags = Flags { config: Some(file.clone()), data_dir: Some(directory.path().to_owned()), listen: Vec::new() };
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(&flags).unwrap();
+        let (filter, in_force) = Filter::of_test("info");
+        let mut reload = Reload { flags, config, tls: None, filter };
+        assert_eq!(catalogue::AT_RELOAD, ["log.level"]);
+        std::fs::write(&file, "[log]\nlevel = 'warn'\n").unwrap();
+        reload.once();
+        assert_eq!(in_force(), "warn");
+        assert_eq!(waiting_for_restart(&reload.config, &Config::load(&reload.flags).unwrap()), Vec::<&str>::new());
+        std::fs::write(&file, "[log]\nlevel = 'a=b=c'\n").unwrap();
+        reload.once();
+        assert_eq!(in_force(), "warn");
     }
 }

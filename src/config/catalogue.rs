@@ -1,5 +1,7 @@
 //! Every setting in words, once: the commented file and the README's table are made of this. Invariant: a test keeps all of them and what is
-//! read equal, so a setting is added here and where it is read, and nowhere else.
+//! read equal, so a setting is added here and where it is read, and nowhere else. The ranges are those by which values are refused.
+
+use std::collections::BTreeMap;
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +39,20 @@ const INTRODUCTION: &str = "\
 # and the files of the certificate count at once. Secrets are never written here: they come as files or credentials.
 ";
 
+/// The settings that a reload changes (SIGHUP); the others wait for a restart.
+pub const AT_RELOAD: &[&str] = &["log.level"];
+
+/// What it is, the numbers that are allowed, and whether a reload changes it.
+fn told(setting: &Setting, ranges: &BTreeMap<&'static str, String>) -> String {
+    let range = ranges.get(setting.key).map(|range| format!("; {range}")).unwrap_or_default();
+    let reload = if AT_RELOAD.contains(&setting.key) { "; counts at a reload" } else { "" };
+    format!("{}{range}{reload}", setting.meaning)
+}
+
 /// A settings file in which every setting is a comment.
 #[must_use]
 pub fn file() -> String {
+    let ranges = super::ranges();
     let mut text = INTRODUCTION.to_owned();
     let mut section = "";
     for setting in SETTINGS {
@@ -48,7 +61,7 @@ pub fn file() -> String {
             section = of;
             text.push_str(&format!("\n[{section}]\n"));
         }
-        text.push_str(&format!("\n# {}\n", setting.meaning));
+        text.push_str(&format!("\n# {}\n", told(setting, &ranges)));
         text.push_str(&match setting.default {
             Default::Value { toml, .. } => format!("#{name} = {toml}\n"),
             Default::Unset { shown, example } => format!("# Default: {shown}. For example:\n# {name} = {example}\n"),
@@ -60,13 +73,15 @@ pub fn file() -> String {
 /// The table of settings in Markdown.
 #[must_use]
 pub fn table() -> String {
+    let ranges = super::ranges();
     let mut text = "| setting | environment | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for Setting { key, default, meaning } in SETTINGS {
+    for setting in SETTINGS {
+        let Setting { key, default, .. } = setting;
         let variable = key.to_uppercase().replace('.', "__");
         let shown = match default {
             Default::Value { shown, .. } | Default::Unset { shown, .. } => shown,
         };
-        text.push_str(&format!("| `{key}` | `ARTIFORTRESS_{variable}` | {shown} | {meaning} |\n"));
+        text.push_str(&format!("| `{key}` | `ARTIFORTRESS_{variable}` | {shown} | {} |\n", told(setting, &ranges)));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Addresses to listen on. Invariant: what is not an address is a fault with examples, never a guess.
+//! Addresses to listen on. Invariant: what is not an address is a fault with examples, never a guess, and is not repeated.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -49,9 +49,7 @@ impl FromStr for Listen {
         }
         let (rest, encryption) = text.strip_prefix("plain:").map_or((text, Encryption::WhenConfigured), |rest| (rest, Encryption::Never));
         let hint = |_| {
-            format!(
-                "{text:?} is no address to listen on; write 127.0.0.1:8466, [::1]:8466, 0.0.0.0:8466 or unix:/run/artifortress/http.sock"
-            )
+            "this is no address to listen on; write 127.0.0.1:8466, [::1]:8466, 0.0.0.0:8466 or unix:/run/artifortress/http.sock".to_owned()
         };
         rest.parse().map(|address| Listen::Tcp { address, encryption }).map_err(hint)
     }
@@ -59,16 +57,10 @@ impl FromStr for Listen {
 
 fn read_path(path: &str) -> Result<PathBuf, String> {
     if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
-        return Err(format!(
-            "{:?} is no path of a socket; write it from the root, such as unix:/run/artifortress/http.sock",
-            format!("unix:{path}")
-        ));
+        return Err("this is no path of a socket; write it from the root, such as unix:/run/artifortress/http.sock".to_owned());
     }
     if path.len() > PATH_LIMIT_BYTES {
-        return Err(format!(
-            "the path {path} has {} bytes, and that of a socket has {PATH_LIMIT_BYTES} at most; give a shorter one",
-            path.len()
-        ));
+        return Err(format!("the path of this socket has {} bytes, and {PATH_LIMIT_BYTES} are allowed; give a shorter one", path.len()));
     }
     Ok(PathBuf::from(path))
 }

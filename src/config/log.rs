@@ -44,8 +44,8 @@ impl Log {
             directory: reader.find("log.directory"),
             keep_files: reader.number("log.keep_files", default.keep_files, &(1..=3650)),
         };
-        if let Err(cause) = tracing_subscriber::EnvFilter::try_new(&log.level) {
-            reader.fault("log.level", &format!("{:?} is no filter such as info or info,artifortress::store=debug: {cause}", log.level));
+        if tracing_subscriber::EnvFilter::try_new(&log.level).is_err() {
+            reader.fault("log.level", "this is no filter; write it like info or info,artifortress::store=debug");
         }
         log
     }

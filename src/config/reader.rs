@@ -1,10 +1,11 @@
 //! Layers of settings, and reading them one key at a time. Invariant: every fault of every layer is reported, none hides another,
 //! and each names its key and where it came from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
+use figment::error::{Actual, Kind};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
@@ -42,13 +43,14 @@ impl Provider for Layer {
 pub(super) struct Reader {
     figment: Figment,
     known: BTreeSet<&'static str>,
+    ranges: BTreeMap<&'static str, String>,
     faults: Vec<String>,
 }
 
 impl Reader {
     /// A reader over layers, later ones winning, with the faults found while they were gathered.
     pub(super) fn new(figment: Figment, faults: Vec<String>) -> Reader {
-        Reader { figment, known: BTreeSet::new(), faults }
+        Reader { figment, known: BTreeSet::new(), ranges: BTreeMap::new(), faults }
     }
 
     /// The value of `key`, if any layer has it and it has the right type.
@@ -59,7 +61,7 @@ impl Reader {
             Ok(read) => Some(read),
             Err(errors) => {
                 for error in errors {
-                    self.fault(key, &error.kind.to_string());
+                    self.fault(key, &told(&error.kind));
                 }
                 None
             }
@@ -71,6 +73,7 @@ impl Reader {
     where
         T: DeserializeOwned + PartialOrd + Display + Copy,
     {
+        self.ranges.insert(key, format!("{} to {}", allowed.start(), allowed.end()));
         match self.find(key) {
             None => default,
             Some(value) if allowed.contains(&value) => value,
@@ -85,6 +88,11 @@ impl Reader {
     #[cfg(test)]
     pub(super) fn known(&self) -> &BTreeSet<&'static str> {
         &self.known
+    }
+
+    /// The numbers that are allowed, by key, as far as they were asked for.
+    pub(super) fn into_ranges(self) -> BTreeMap<&'static str, String> {
+        self.ranges
     }
 
     /// Notes what is wrong with `key`, and which layer gave it.
@@ -127,6 +135,43 @@ impl Reader {
         let near = of_section(section);
         let near = if near.is_empty() { of_section("") } else { near };
         format!("there are {}", near.join(", "))
+    }
+}
+
+/// What is wrong with a value, in words that do not repeat it: somebody may have written a secret into the wrong place.
+fn told(kind: &Kind) -> String {
+    match kind {
+        Kind::InvalidType(given, wanted) => format!("{} is not what belongs here; give {wanted}", kind_of(given)),
+        Kind::InvalidValue(_, wanted) => format!("this value does not belong here; give {wanted}"),
+        Kind::UnknownVariant(_, known) => format!("this is none of {}", known.join(", ")),
+        Kind::UnknownField(_, known) => format!("there is a part that does not belong here; there are {}", known.join(", ")),
+        Kind::InvalidLength(_, wanted) => format!("there are too many or too few values; give {wanted}"),
+        Kind::MissingField(field) => format!("{field} is missing"),
+        Kind::DuplicateField(field) => format!("{field} is there twice"),
+        Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "the number is too large".to_owned(),
+        // Told by our own readers, which repeat nothing.
+        Kind::Message(text) => text.clone(),
+        Kind::Unsupported(_) | Kind::UnsupportedKey(..) => "this value does not belong here".to_owned(),
+    }
+}
+
+fn kind_of(given: &Actual) -> &'static str {
+    match given {
+        Actual::Bool(_) => "true or false",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number of this kind",
+        Actual::Char(_) | Actual::Str(_) => "a text",
+        Actual::Seq => "a list",
+        Actual::Map => "a section",
+        Actual::Bytes(_)
+        | Actual::Unit
+        | Actual::Option
+        | Actual::NewtypeStruct
+        | Actual::Enum
+        | Actual::UnitVariant
+        | Actual::NewtypeVariant
+        | Actual::TupleVariant
+        | Actual::StructVariant
+        | Actual::Other(_) => "this",
     }
 }
 

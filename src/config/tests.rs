@@ -70,8 +70,8 @@ fn all_faults_are_told_together_each_with_its_key_and_its_source() {
     let faults = with_file(file, &pairs, Flags { data_dir: Some(PathBuf::new()), ..Flags::default() }).unwrap_err();
     for (key, source) in [
         ("colour: there is no such setting; there are bootstrap_token_file, data_dir, listen, public_url", "artifortress.toml)"),
-        ("listen: \"somewhere\" is no address", "artifortress.toml)"),
-        ("http.max_connections: ", "artifortress.toml)"),
+        ("listen: this is no address", "artifortress.toml)"),
+        ("http.max_connections: a text is not what belongs here", "artifortress.toml)"),
         ("http.json_limit: there is no such setting; there are http.advisories_limit_bytes", "artifortress.toml)"),
         ("log.format: ", "artifortress.toml)"),
         ("log.level: ", "artifortress.toml)"),
@@ -180,6 +180,19 @@ fn the_examples_in_the_file_that_ships_are_well() {
 }
 
 #[test]
+fn the_bounds_that_are_told_are_those_that_count() {
+    for (key, range) in ranges() {
+        let (from, to) = range.split_once(" to ").unwrap();
+        let (from, to): (i128, i128) = (from.parse().unwrap(), to.parse().unwrap());
+        for (value, is_good) in [(from, true), (to, true), (from - 1, false), (to + 1, false)] {
+            let text = format!("{key} = {value}");
+            assert_eq!(with_file(&text, &[], Flags::default()).is_ok(), is_good, "{text}");
+        }
+    }
+    assert!(ranges().len() > 30);
+}
+
+#[test]
 fn a_service_finds_the_first_token_among_its_credentials() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
@@ -191,7 +204,21 @@ fn a_service_finds_the_first_token_among_its_credentials() {
 
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
-    for text in ["bootstrap_token = aft_PLANTED", "bootstrap_token_file = \"aft_PLANTED\"", "[http]\n\naft_PLANTED"] {
+    let strings: Vec<String> = catalogue::SETTINGS
+        .iter()
+        // A path or a text may be anything that is not recognised as a token.
+        .filter(|setting| {
+            !["data_dir", "tls.certificate_file", "tls.key_file", "tls.client_ca_file", "log.directory"].contains(&setting.key)
+        })
+        .map(|setting| format!("{} = \"aft_PLANTED=a=b\"", setting.key))
+        .collect();
+    let places = [
+        "bootstrap_token = aft_PLANTED",
+        "bootstrap_token_file = \"aft_PLANTED\"",
+        "[http]\n\naft_PLANTED",
+        "listen = [\"unix:aft_PLANTED\"]",
+    ];
+    for text in places.into_iter().chain(strings.iter().map(String::as_str)) {
         let faults = with_file(text, &[], Flags::default()).unwrap_err().to_string();
         assert!(!faults.contains("PLANTED"), "{faults}");
     }

@@ -84,9 +84,7 @@ fn read_trusted_proxies(reader: &mut Reader) -> Vec<IpNet> {
                 reader.fault("http.trusted_proxies", &what);
             }
             Ok(network) => networks.push(network),
-            Err(_) => {
-                reader.fault("http.trusted_proxies", &format!("{text:?} is no network; write it like 10.0.0.0/8, fd00::/8 or 127.0.0.1"))
-            }
+            Err(_) => reader.fault("http.trusted_proxies", "one of them is no network; write it like 10.0.0.0/8, fd00::/8 or 127.0.0.1"),
         }
     }
     networks
@@ -101,7 +99,7 @@ fn read_socket_mode(reader: &mut Reader) -> u32 {
     match u32::from_str_radix(&digits, 8) {
         Ok(mode) if mode <= 0o777 => mode,
         Ok(_) | Err(_) => {
-            reader.fault("http.unix_socket_mode", &format!("{digits:?} are no permissions; write them in octal digits, such as \"0660\""));
+            reader.fault("http.unix_socket_mode", "these are no permissions; write them in octal digits, such as \"0660\"");
             DEFAULT_SOCKET_MODE
         }
     }
