@@ -5,6 +5,7 @@ pub mod catalogue;
 mod listen;
 mod log;
 mod reader;
+mod shown;
 mod space;
 mod tls;
 mod transport;
@@ -25,6 +26,7 @@ pub use log::{Log, LogFormat};
 pub use reader::Faults;
 use reader::Layer;
 use reader::Reader;
+pub use shown::InForce;
 pub use space::Space;
 pub use tls::{ClientCertificates, Tls};
 pub use transport::Transport;
@@ -33,6 +35,8 @@ pub use webhooks::Webhooks;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "ARTIFORTRESS_";
+/// The variable that names the file when no flag does.
+const FILE_VARIABLE: &str = "ARTIFORTRESS_CONFIG";
 
 /// Declares one section: its settings with their defaults and the values allowed, units last in the names.
 macro_rules! section {
@@ -212,7 +216,7 @@ pub struct Config {
 /// The settings that are also flags.
 #[derive(Debug, Clone, Default, Serialize, clap::Args)]
 pub struct Flags {
-    /// Read settings from this TOML file.
+    /// Read settings from this TOML file; by default the one that ARTIFORTRESS_CONFIG names, if any.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -242,9 +246,15 @@ impl Config {
     /// # Errors
     /// Every fault of the file, the environment and the flags together.
     pub fn load(flags: &Flags) -> Result<Config, Faults> {
-        let variables =
-            std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        Config::from_sources(flags, &variables.collect())
+        Config::from_sources(flags, &of_process())
+    }
+
+    /// The settings of this process one by one, with where each came from.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn in_force(flags: &Flags) -> Result<Vec<InForce>, Faults> {
+        Config::gather(flags, &of_process()).map(|(config, reader)| shown::in_force(&reader, &config))
     }
 
     /// The settings that these flags, the file they name and this environment give.
@@ -252,11 +262,15 @@ impl Config {
     /// # Errors
     /// Every fault of the three together.
     pub fn from_sources(flags: &Flags, variables: &Environment) -> Result<Config, Faults> {
+        Config::gather(flags, variables).map(|(config, _)| config)
+    }
+
+    fn gather(flags: &Flags, variables: &Environment) -> Result<(Config, Reader), Faults> {
         let mut faults = Vec::new();
         let figment = layers(flags, variables, &mut faults).into_iter().fold(Figment::new(), Figment::merge);
         let mut reader = Reader::new(figment, faults);
         let config = Config::read(&mut reader, variables);
-        reader.end().map(|()| config)
+        reader.end().map(|()| (config, reader))
     }
 
     fn read(reader: &mut Reader, variables: &Environment) -> Config {
@@ -315,17 +329,22 @@ fn ranges() -> BTreeMap<&'static str, String> {
     reader.into_ranges()
 }
 
+fn of_process() -> Environment {
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())).collect()
+}
+
 /// The layers, weakest first: file, variables, flags.
 fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> Vec<Layer> {
     let mut layers = Vec::new();
-    if let Some(path) = &flags.config {
+    let named = variables.get(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+    if let Some(path) = flags.config.as_ref().or(named.as_ref()) {
         let read = std::fs::read_to_string(path).map_err(|cause| cause.to_string());
         match read.and_then(|text| parse_file(&text)) {
             Ok(settings) => layers.push(Layer { name: format!("file {}", path.display()), settings }),
             Err(cause) => faults.push(format!("file {}: {}", path.display(), cause.trim_end())),
         }
     }
-    for (name, text) in variables {
+    for (name, text) in variables.iter().filter(|(name, _)| *name != FILE_VARIABLE) {
         if let Some(key) = name.strip_prefix(PREFIX) {
             if text.contains(char::REPLACEMENT_CHARACTER) {
                 faults.push(format!("environment variable {name}: it is not Unicode text"));

@@ -241,7 +241,7 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
-    /// Print the settings with their defaults; needs no server.
+    /// Print the settings, as they count or with their defaults; needs no server.
     Config {
         #[command(subcommand)]
         command: settings::ConfigCommand,
@@ -319,7 +319,7 @@ pub fn run() -> ExitCode {
         Some(Command::Verify { flags, blobs: false, repair: true }) => with_config(&merged(base, flags), verify::repair),
         Some(Command::Verify { flags, blobs: true, repair: true }) => with_config(&merged(base, flags), verify::repair_with_blobs),
         Some(Command::Audit { command }) => audit::run(base, command),
-        Some(Command::Config { command }) => settings::run(&command),
+        Some(Command::Config { command }) => settings::run(base, command),
         Some(Command::Man { arguments }) => manual::write_pages(Arguments::command(), &arguments),
         Some(Command::Completions { arguments }) => manual::print_completions(Arguments::command(), &arguments),
     }

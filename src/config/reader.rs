@@ -68,6 +68,13 @@ impl Reader {
         }
     }
 
+    /// What some layer gave for `key`, and the name of that layer.
+    pub(super) fn given(&self, key: &str) -> Option<(Value, String)> {
+        let value = self.figment.find_value(key).ok()?;
+        let source = self.figment.find_metadata(key).map(|metadata| metadata.name.to_string()).unwrap_or_default();
+        Some((value, source))
+    }
+
     /// The value of `key` when it lies in `allowed`, else `default`.
     pub(super) fn number<T>(&mut self, key: &'static str, default: T, allowed: &RangeInclusive<T>) -> T
     where
@@ -105,7 +112,7 @@ impl Reader {
     ///
     /// # Errors
     /// The faults, when there is one.
-    pub(super) fn end(mut self) -> Result<(), Faults> {
+    pub(super) fn end(&mut self) -> Result<(), Faults> {
         let given = match self.figment.data() {
             Ok(profiles) => profiles.into_values().flat_map(|settings| leaves("", &settings)).collect(),
             Err(error) => {
@@ -119,7 +126,7 @@ impl Reader {
                 self.fault(&key, &format!("there is no such setting; {hint}"));
             }
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(std::mem::take(&mut self.faults))) }
     }
 
     /// The setting that was probably meant, or those of the same section.

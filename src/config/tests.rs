@@ -193,6 +193,43 @@ fn the_bounds_that_are_told_are_those_that_count() {
 }
 
 #[test]
+fn each_setting_is_shown_as_it_counts_with_its_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("settings.toml");
+    std::fs::write(&path, "data_dir = '/file'\n[jobs]\nworkers = 3\nbatch = 7\n[log]\ndirectory = '/log'\n").unwrap();
+    std::fs::write(directory.path().join("bootstrap-token"), "").unwrap();
+    let (file, place) = (path.to_str().unwrap(), directory.path().to_str().unwrap());
+    let pairs = [("ARTIFORTRESS_CONFIG", file), ("ARTIFORTRESS_JOBS__WORKERS", "4"), ("CREDENTIALS_DIRECTORY", place)];
+    let flags = Flags { listen: vec!["127.0.0.1:3".to_owned()], ..Flags::default() };
+    let (config, reader) = Config::gather(&flags, &variables(&pairs)).unwrap();
+    let settings = shown::in_force(&reader, &config);
+    let told = |key: &str| {
+        let setting = settings.iter().find(|setting| setting.key == key).unwrap();
+        (setting.value.clone().unwrap_or_default(), setting.source.clone())
+    };
+    let from_file = format!("file {file}");
+    assert_eq!(told("data_dir"), ("\"/file\"".to_owned(), from_file.clone()));
+    assert_eq!(told("jobs.batch"), ("7".to_owned(), from_file));
+    assert_eq!(told("jobs.workers"), ("4".to_owned(), "environment variable ARTIFORTRESS_JOBS__WORKERS".to_owned()));
+    assert_eq!(told("listen"), ("[\"127.0.0.1:3\"]".to_owned(), "command line".to_owned()));
+    assert_eq!(told("bootstrap_token_file").1, "credential");
+    assert_eq!(told("jobs.max_attempts"), ("5".to_owned(), "default".to_owned()));
+    assert_eq!(told("public_url"), (String::new(), "default".to_owned()));
+    assert_eq!(settings.len(), catalogue::SETTINGS.len());
+}
+
+#[test]
+fn the_settings_that_are_shown_give_the_same_settings_again() {
+    let pairs =
+        [("ARTIFORTRESS_JOBS__WORKERS", "4"), ("ARTIFORTRESS_LOG__DIRECTORY", "/log"), ("ARTIFORTRESS_TLS__CERTIFICATE_FILE", "/c")];
+    let pairs = variables(&[&pairs[..], &[("ARTIFORTRESS_TLS__KEY_FILE", "/k")]].concat());
+    let (config, reader) = Config::gather(&Flags::default(), &pairs).unwrap();
+    let settings = shown::in_force(&reader, &config);
+    let lines: Vec<String> = settings.iter().filter_map(|setting| Some(format!("{} = {}", setting.key, setting.value.as_ref()?))).collect();
+    assert_eq!(with_file(&lines.join("\n"), &[], Flags::default()).unwrap(), config);
+}
+
+#[test]
 fn a_service_finds_the_first_token_among_its_credentials() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
