@@ -2,6 +2,7 @@
 //! keys are refused, all faults are reported together, and no setting holds a secret. Only this file asks the process's environment.
 
 pub mod catalogue;
+mod layers;
 mod listen;
 mod log;
 mod reader;
@@ -16,15 +17,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::util::nest;
-use figment::value::{Dict, Value};
 use serde::Serialize;
 
+use layers::layers;
 use listen::{DEFAULT_LISTEN, read_listen};
 pub use listen::{Encryption, Listen};
 pub use log::{Log, LogFormat};
 pub use reader::Faults;
-use reader::Layer;
 use reader::Reader;
 pub use shown::InForce;
 pub use space::Space;
@@ -32,11 +31,6 @@ pub use tls::{ClientCertificates, Tls};
 pub use transport::Transport;
 pub use waivers::Waivers;
 pub use webhooks::Webhooks;
-
-/// What every variable of ours begins with.
-const PREFIX: &str = "ARTIFORTRESS_";
-/// The variable that names the file when no flag does.
-const FILE_VARIABLE: &str = "ARTIFORTRESS_CONFIG";
 
 /// Declares one section: its settings with their defaults and the values allowed, units last in the names.
 macro_rules! section {
@@ -333,34 +327,6 @@ fn of_process() -> Environment {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())).collect()
 }
 
-/// The layers, weakest first: file, variables, flags.
-fn layers(flags: &Flags, variables: &Environment, faults: &mut Vec<String>) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    let named = variables.get(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
-    if let Some(path) = flags.config.as_ref().or(named.as_ref()) {
-        let read = std::fs::read_to_string(path).map_err(|cause| cause.to_string());
-        match read.and_then(|text| parse_file(&text)) {
-            Ok(settings) => layers.push(Layer { name: format!("file {}", path.display()), settings }),
-            Err(cause) => faults.push(format!("file {}: {}", path.display(), cause.trim_end())),
-        }
-    }
-    for (name, text) in variables.iter().filter(|(name, _)| *name != FILE_VARIABLE) {
-        if let Some(key) = name.strip_prefix(PREFIX) {
-            if text.contains(char::REPLACEMENT_CHARACTER) {
-                faults.push(format!("environment variable {name}: it is not Unicode text"));
-            }
-            let Ok(value) = text.parse::<Value>();
-            let settings = nest(&key.to_lowercase().replace("__", "."), value).into_dict().unwrap_or_default();
-            layers.push(Layer { name: format!("environment variable {name}"), settings });
-        }
-    }
-    match Value::serialize(flags) {
-        Ok(value) => layers.push(Layer { name: "command line".to_owned(), settings: value.into_dict().unwrap_or_default() }),
-        Err(cause) => faults.push(format!("command line: {cause}")),
-    }
-    layers
-}
-
 fn read_token_file(reader: &mut Reader) -> Option<PathBuf> {
     let path: PathBuf = reader.find("bootstrap_token_file")?;
     if path.to_string_lossy().starts_with("aft_") {
@@ -371,14 +337,6 @@ fn read_token_file(reader: &mut Reader) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-/// The settings of a file. What is wrong is told by its place and not by its text, in which somebody may have written a secret.
-fn parse_file(text: &str) -> Result<Dict, String> {
-    toml::from_str::<Dict>(text).map_err(|cause| {
-        let line = cause.span().map_or(0, |span| text[..text.floor_char_boundary(span.start)].lines().count().max(1));
-        format!("line {line}: {}", cause.message())
-    })
 }
 
 /// The file of a credential of the service (`LoadCredential=`), if it was given one of this name.

@@ -1,7 +1,10 @@
 //! Secrets that are planted in a real daemon, and looked for everywhere afterwards. Invariant: the log is as talkative as it can be.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -56,6 +59,49 @@ fn no_secret_is_in_the_log_in_answers_in_metrics_or_in_what_others_see_of_the_pr
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     use std::os::unix::fs::MetadataExt as _;
     assert_eq!(std::fs::metadata(format!("/proc/{process}/mem")).unwrap().uid(), 0, "nobody else may look into it, or have it dumped");
+}
+
+#[test]
+fn a_crash_leaves_no_core_file_however_large_one_may_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("ulimit -c unlimited && exec {} serve --listen 127.0.0.1:0 --data-dir data", env!("CARGO_BIN_EXE_artifortress"));
+    let mut daemon = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening on"), "{line}");
+    let process = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGABRT).unwrap();
+    let ended = daemon.wait().unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["data"]);
+}
+
+#[test]
+fn files_with_secrets_that_everybody_may_read_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("first-token");
+    std::fs::write(&file, "aft_plantedplantedplantedplantedplantedplantedplanted").unwrap();
+    let settings = [("ARTIFORTRESS_BOOTSTRAP_TOKEN_FILE", file.to_str().unwrap())];
+    let says = |mode: u32, line: &[&str]| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = Daemon::command(directory.path(), line).envs(settings).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8(said).unwrap()
+    };
+    for line in [&["serve", "--check", "--listen", "127.0.0.1:0"][..], &["doctor"]] {
+        let daemon = (line == ["doctor"]).then(|| Daemon::start(directory.path(), &[]));
+        if let Some(daemon) = &daemon {
+            std::fs::write(&file, daemon.admin()).unwrap();
+        }
+        let open = says(0o644, line);
+        assert!(open.contains("everybody on this machine may use") && open.contains("chmod o="), "{open}");
+        assert!(!open.contains(&std::fs::read_to_string(&file).unwrap()), "{open}");
+        for mode in [0o640, 0o600] {
+            assert!(!says(mode, line).contains("everybody"), "{mode:o}");
+        }
+        drop(daemon);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use nix::unistd::{AccessFlags, access};
 
 use super::directory::Holder;
-use super::{complain, say};
+use super::{complain, say, secret_files};
 use crate::config::{Config, Listen};
 use crate::http::Tls;
 use crate::store::plan_of_upgrade;
@@ -38,6 +38,7 @@ pub(super) fn check(config: Config) -> ExitCode {
         Ok(plan) => say(&plan.to_string()),
         Err(error) => faults.push(error.cause().map_or_else(|| error.message().to_owned(), ToString::to_string)),
     }
+    secret_files::open_to_everybody(&config).iter().for_each(|warning| complain(warning));
     faults.iter().for_each(|fault| complain(fault));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -38,6 +38,7 @@ mod repos;
 mod reservations;
 mod retention;
 mod search;
+mod secret_files;
 mod serve;
 mod service;
 mod session;

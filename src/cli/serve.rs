@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::directory::DataDirectory;
 use super::listeners::{self, Address, Handed};
 use super::reload::Reload;
-use super::{complain_of, say, service};
+use super::{complain_of, say, secret_files, service};
 use crate::access::{Bootstrap, bootstrap};
 use crate::app::App;
 use crate::blobs::Blobs;
@@ -77,6 +77,7 @@ async fn run(config: Config, flags: Flags, handed: Handed, log: &logging::Starte
     let hang_up = signal(SignalKind::hangup()).map_err(|cause| Error::internal("listening to signals", cause))?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    secret_files::open_to_everybody(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let listeners = listeners::open(&config, handed, tls.as_ref()).await?;
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).watch());

@@ -93,3 +93,45 @@ fn resident_bytes() -> Option<u64> {
 fn seconds(time: TimeVal) -> f64 {
     time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing_appender::non_blocking::NonBlockingBuilder;
+
+    use crate::metrics::Metrics;
+
+    /// A disk that stands still for as long as somebody holds the lock.
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_slow_disk_could_not_take_are_counted_and_nobody_waits_for_it() {
+        let disk = Arc::new(Mutex::new(()));
+        let held = disk.lock().unwrap();
+        let (mut log, _guard) = NonBlockingBuilder::default().buffered_lines_limit(4).finish(Stuck(Arc::clone(&disk)));
+        let metrics = Metrics::new(crate::domain::time::Time::from_unix_ms(0));
+        metrics.process.set_log(log.error_counter());
+        for _ in 0..20 {
+            log.write_all(b"a line\n").unwrap();
+        }
+        drop(held);
+        metrics.process.look();
+        let told = metrics.encode().unwrap();
+        let lost = told.lines().find_map(|line| line.strip_prefix("artifortress_log_lines_lost_total ")).unwrap();
+        // Four wait, and one more at most is with the thread that writes.
+        assert!(matches!(lost.parse().unwrap(), 15..=16_u64), "{lost}");
+    }
+}

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::super::connection::ServerFlags;
+use super::super::secret_files;
 use super::Finding;
 
 /// What must not be open to others, with what it holds.
@@ -14,10 +15,17 @@ const PRIVATE: [(&str, &str); 3] = [
     ("blobs", "the packages, held ones too"),
 ];
 
-/// Looks at the directory that the flags name; nothing when they name a server by its address.
+/// Looks at the directory that the flags name and at files with secrets; nothing when they name a server by its address.
 pub(super) fn look(flags: &ServerFlags) -> Vec<Finding> {
     let Some(directory) = flags.data_directory() else { return Vec::new() };
-    let Ok(found) = std::fs::metadata(&directory) else {
+    let mut findings = in_directory(&directory);
+    let open = flags.settings().map(|config| secret_files::open_to_everybody(&config)).unwrap_or_default();
+    findings.extend(open.into_iter().map(|words| Finding::warning("permissions", words, "see above, and give another secret")));
+    findings
+}
+
+fn in_directory(directory: &Path) -> Vec<Finding> {
+    let Ok(found) = std::fs::metadata(directory) else {
         let words = format!("{} cannot be looked at", directory.display());
         return vec![Finding::warning("permissions", words, "run this as the user whom the server runs as")];
     };
