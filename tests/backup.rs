@@ -266,3 +266,34 @@ async fn who_may_not_run_the_instance_records_no_backup() {
     let rows = items(&app.get(&app.admin, "/v1/audit?action=backup.created").await.expect(200).json());
     assert_eq!(rows.len(), 1);
 }
+
+#[test]
+fn a_restore_that_was_cut_off_is_no_instance_and_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(directory.path(), &[]);
+    let put = daemon.call(&daemon.admin(), "PUT", "/files/main/hello/1.0/hello.txt?publish", b"hello").unwrap();
+    assert_eq!(put.status, 200);
+    let archive = directory.path().join("1").to_str().unwrap().to_owned();
+    assert_eq!(Daemon::run(directory.path(), &["backup", &archive]).status.code(), Some(0));
+    let other = tempfile::tempdir().unwrap();
+    assert_eq!(Daemon::run(other.path(), &["restore", &archive]).status.code(), Some(0));
+    let data = other.path().join("data");
+    let work = data.join("restoring");
+    // What a cut between the last two names leaves.
+    std::fs::create_dir(&work).unwrap();
+    std::fs::rename(data.join("state.db"), work.join("state.db")).unwrap();
+    for (arguments, code) in [(&["serve", "--listen", "127.0.0.1:0"][..], 1), (&["serve", "--check", "--listen", "127.0.0.1:0"], 1)] {
+        let refused = Daemon::run(other.path(), arguments);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(code) && said.contains("was begun and not ended"), "{arguments:?}: {said}");
+    }
+    assert_eq!(Daemon::run(other.path(), &["restore", &archive]).status.code(), Some(0));
+    assert!(!work.exists());
+    assert_eq!(Daemon::run(other.path(), &["verify", "--blobs"]).status.code(), Some(0));
+    // Blobs of an instance that has lost its database are nobody's to remove.
+    std::fs::create_dir(&work).unwrap();
+    std::fs::remove_file(data.join("state.db")).unwrap();
+    let refused = Daemon::run(other.path(), &["restore", &archive]);
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("is not empty"), "{refused:?}");
+    assert!(blob_in(&data, b"hello").exists());
+}

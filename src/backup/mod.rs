@@ -17,7 +17,7 @@ use std::io;
 
 pub use making::{Made, Making, make};
 pub use manifest::Manifest;
-pub use restoring::{Restored, refuse_unless_empty, restore};
+pub use restoring::{Restored, refuse_half_restored, refuse_unless_empty, restore};
 
 use crate::error::{Code, Error};
 

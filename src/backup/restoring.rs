@@ -17,6 +17,8 @@ use crate::store;
 
 /// Where everything is until it is sound.
 const WORK: &str = "restoring";
+const BLOBS: &str = "blobs";
+const DATABASE: &str = "state.db";
 /// What may lie in an empty target: the lock that is held meanwhile, what an earlier try left, and what a new file system has.
 const NOTHING: [&str; 3] = ["lock", WORK, "lost+found"];
 /// Faults that are named when there are many.
@@ -48,14 +50,37 @@ pub fn refuse_unless_empty(target: &Path) -> Result<()> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
         Err(cause) => return Err(doing(cause)),
     };
+    let is_half_moved = is_half_moved(target);
     for entry in entries {
         let name = entry.map_err(doing)?.file_name();
-        if !NOTHING.iter().any(|nothing| name == *nothing) {
+        if !NOTHING.iter().any(|nothing| name == *nothing) && !(is_half_moved && name == BLOBS) {
             let message = format!("{} is not empty ({} lies in it)", target.display(), name.display());
             return Err(Error::conflict(format!("{message}; nothing was changed; give an empty directory with --data-dir")));
         }
     }
     Ok(())
+}
+
+/// Refuses a directory in which a restore was begun and has not come to its end: it would look like an instance of which all is lost.
+///
+/// # Errors
+/// `conflict`.
+pub fn refuse_half_restored(directory: &Path) -> Result<()> {
+    if !is_half_restored(directory) {
+        return Ok(());
+    }
+    let message = format!("a restore into {} was begun and not ended", directory.display());
+    Err(Error::conflict(format!("{message}; type it again, or remove the directory {} in it for an empty instance", WORK)))
+}
+
+fn is_half_restored(directory: &Path) -> bool {
+    directory.join(WORK).exists() && !directory.join(DATABASE).exists()
+}
+
+/// Whether an earlier restore was ended when the blobs had their name and the database had not.
+fn is_half_moved(target: &Path) -> bool {
+    let work = target.join(WORK);
+    is_half_restored(target) && work.join(DATABASE).exists() && !work.join(BLOBS).exists()
 }
 
 /// Restores the state of the last archive into `target`, which must be empty and used by nobody else. The first stands alone and each later
@@ -69,20 +94,23 @@ pub fn restore(archives: &[PathBuf], target: &Path, report: Report<'_>) -> Resul
     let chain = link(archives)?;
     let work = target.join(WORK);
     let doing = |cause| disk_fault(format!("making {}", work.display()), cause);
-    remove_work(&work).map_err(doing)?;
+    if is_half_moved(target) {
+        remove_tree(&target.join(BLOBS)).map_err(doing)?;
+    }
+    remove_tree(&work).map_err(doing)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&work).map_err(doing)?;
     let restored = fill(archives, &chain, &work, report).and_then(|restored| {
         move_into_place(&work, target)?;
         Ok(restored)
     });
     if restored.is_err() {
-        drop(remove_work(&work));
+        drop(remove_tree(&work));
     }
     restored
 }
 
-fn remove_work(work: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(work) {
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -131,7 +159,7 @@ fn fill(archives: &[PathBuf], chain: &[(Manifest, Digest)], work: &Path, report:
         let message = format!("{needed_bytes} bytes are to be unpacked into {}, and {} are free there", work.display(), disk.free_bytes);
         return Err(Error::new(Code::InsufficientStorage, message));
     }
-    let database = work.join("state.db");
+    let database = work.join(DATABASE);
     let (vault, mut missing) = (blobs.vault(), needed.clone());
     let (mut done, total) = (0, chain.iter().map(|(manifest, _)| manifest.total_bytes()).sum());
     for (number, (path, known)) in archives.iter().zip(chain).enumerate() {
@@ -172,7 +200,7 @@ fn unpack_database(content: super::manifest::Content, reader: &mut dyn io::Read,
 
 /// The chain as it was written, then the database as this program has it, then that the bytes are those it names.
 fn verify(work: &Path, manifest: &Manifest, needed: &BTreeMap<Digest, u64>) -> Result<Restored> {
-    store::intact_trail(&work.join("state.db"))?;
+    store::intact_trail(&work.join(DATABASE))?;
     store::migrate_copy(work)?;
     let report = store::check(work)?;
     if !report.faults.is_empty() {
@@ -198,9 +226,9 @@ fn move_into_place(work: &Path, target: &Path) -> Result<()> {
     let moved = || {
         let directory = File::open(work)?;
         nix::unistd::syncfs(&directory)?;
-        std::fs::rename(work.join("blobs"), target.join("blobs"))?;
-        // Before this a start finds no database and therefore an empty instance; after it, all of it.
-        std::fs::rename(work.join("state.db"), target.join("state.db"))?;
+        std::fs::rename(work.join(BLOBS), target.join(BLOBS))?;
+        // Before this a start is refused, and the same restore begins anew; after it, all of it is there.
+        std::fs::rename(work.join(DATABASE), target.join(DATABASE))?;
         File::open(target)?.sync_all()?;
         std::fs::remove_dir_all(work)
     };

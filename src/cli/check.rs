@@ -8,6 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::directory::Holder;
 use super::{complain, say, secret_files};
+use crate::backup::refuse_half_restored;
 use crate::config::{Config, Listen};
 use crate::http::Tls;
 use crate::store::plan_of_upgrade;
@@ -25,6 +26,7 @@ pub(super) fn check(config: Config) -> ExitCode {
         None => faults.extend(config.listen.iter().filter_map(taken)),
     }
     faults.extend(unusable(directory));
+    faults.extend(refuse_half_restored(directory).err().map(|error| error.message().to_owned()));
     if let Some(path) = &config.bootstrap_token_file
         && let Err(cause) = std::fs::File::open(path)
     {

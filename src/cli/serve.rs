@@ -16,6 +16,7 @@ use super::reload::Reload;
 use super::{complain_of, say, secret_files, service};
 use crate::access::{Bootstrap, bootstrap};
 use crate::app::App;
+use crate::backup::refuse_half_restored;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Flags};
@@ -76,6 +77,7 @@ async fn run(config: Config, flags: Flags, handed: Handed, log: &logging::Starte
     let stop = StopSignals::listen()?;
     let hang_up = signal(SignalKind::hangup()).map_err(|cause| Error::internal("listening to signals", cause))?;
     let mut directory = DataDirectory::open(&config.data_dir)?;
+    refuse_half_restored(&config.data_dir)?;
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     secret_files::open_to_everybody(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let listeners = listeners::open(&config, handed, tls.as_ref()).await?;
