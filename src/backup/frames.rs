@@ -2,7 +2,7 @@
 //! that a later process goes on behind the last of them that is on disk.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 
 use zstd::stream::write::Encoder;
 
@@ -13,9 +13,12 @@ const WORKERS: u32 = 1;
 /// A frame is cut behind the member with which it has grown this long.
 const FRAME_BYTES: u64 = 64 << 20;
 
+/// Bytes that are given to the encoder at once: each time costs it a handshake with its worker.
+const PIECE_BYTES: usize = 512 << 10;
+
 /// A writer of frames.
 pub(super) struct Frames {
-    encoder: Option<Encoder<'static, File>>,
+    encoder: Option<BufWriter<Encoder<'static, File>>>,
     content_bytes: u64,
 }
 
@@ -32,7 +35,7 @@ impl Frames {
 
     /// Ends the frame and begins another. Returns the file, for whoever syncs it, and its length.
     pub(super) fn cut(&mut self) -> io::Result<(File, u64)> {
-        let file = self.encoder.take().ok_or_else(broken)?.finish()?;
+        let file = self.end()?;
         let (other, length) = (file.try_clone()?, file.metadata()?.len());
         self.encoder = Some(begin(file)?);
         self.content_bytes = 0;
@@ -41,17 +44,22 @@ impl Frames {
 
     /// Ends the last frame and syncs the file. Returns its length.
     pub(super) fn finish(mut self) -> io::Result<u64> {
-        let file = self.encoder.take().ok_or_else(broken)?.finish()?;
+        let file = self.end()?;
         file.sync_all()?;
         Ok(file.metadata()?.len())
     }
+
+    fn end(&mut self) -> io::Result<File> {
+        let encoder = self.encoder.take().ok_or_else(broken)?;
+        encoder.into_inner().map_err(IntoInnerError::into_error)?.finish()
+    }
 }
 
-fn begin(file: File) -> io::Result<Encoder<'static, File>> {
+fn begin(file: File) -> io::Result<BufWriter<Encoder<'static, File>>> {
     let mut encoder = Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.multithread(WORKERS)?;
-    Ok(encoder)
+    Ok(BufWriter::with_capacity(PIECE_BYTES, encoder))
 }
 
 fn broken() -> io::Error {

@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::ahead::{Member, PIECES_AHEAD, Piece, damaged, read_ahead};
+use super::ahead::{BATCHES_AHEAD, Members, damaged, read_ahead};
 use super::frames::Frames;
 use super::manifest::{Content, DATABASE, END, End, FORMAT, MANIFEST, Manifest, blob_name};
 use super::partial::{Begun, Cut, Partial};
@@ -133,11 +133,11 @@ fn pack(partial: &Partial, vault: &Vault, begun: &Begun, report: Report<'_>) -> 
     let frames = Frames::new(partial.archive_at(begun.length)?).map_err(wrong)?;
     let mut archive = tar::Builder::new(frames);
     std::thread::scope(|scope| {
-        let (ready, pieces) = sync_channel(PIECES_AHEAD);
+        let (ready, batches) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || read_ahead(partial, vault, &begun.manifest, begun.members, &ready));
         let (cut, cuts) = sync_channel::<Cut>(1);
         let keeper = scope.spawn(move || cuts.iter().try_for_each(|cut| partial.advance(&cut)));
-        let packed = pack_members(&mut archive, (begun, &bytes), &pieces, &cut, report);
+        let packed = pack_members(&mut archive, (begun, &bytes), &mut Members::new(batches), &cut, report);
         drop(cut);
         // Why nothing could be kept is more to the point than that nobody took it.
         match keeper.join() {
@@ -154,7 +154,7 @@ fn pack(partial: &Partial, vault: &Vault, begun: &Begun, report: Report<'_>) -> 
 fn pack_members(
     archive: &mut tar::Builder<Frames>,
     (begun, manifest): (&Begun, &[u8]),
-    pieces: &Receiver<Result<Piece, Stop>>,
+    members: &mut Members,
     cut: &SyncSender<Cut>,
     report: Report<'_>,
 ) -> Result<(), Stop> {
@@ -173,7 +173,7 @@ fn pack_members(
         match content {
             None => append(archive, &name, manifest.len() as u64, manifest)?,
             Some(content) => {
-                let mut read = Member::next(pieces);
+                let mut read = members.next();
                 let appended = append(archive, &name, content.size_bytes, &mut read);
                 read.finish().and_then(|()| appended.map_err(Stop::Failed))?;
             }
