@@ -53,7 +53,8 @@ pub fn refuse_unless_empty(target: &Path) -> Result<()> {
     let is_half_moved = is_half_moved(target);
     for entry in entries {
         let name = entry.map_err(doing)?.file_name();
-        if !NOTHING.iter().any(|nothing| name == *nothing) && !(is_half_moved && name == BLOBS) {
+        let is_nothing = NOTHING.iter().any(|nothing| name == *nothing) || (is_half_moved && name == BLOBS);
+        if !is_nothing {
             let message = format!("{} is not empty ({} lies in it)", target.display(), name.display());
             return Err(Error::conflict(format!("{message}; nothing was changed; give an empty directory with --data-dir")));
         }
