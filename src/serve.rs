@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::app::App;
+use crate::blobs::serve::Content;
 use crate::domain::digest::Digest;
 use crate::domain::version::File;
 use crate::domain::visibility::Visible;
@@ -23,17 +24,46 @@ const DIGEST: HeaderName = HeaderName::from_static("digest");
 /// Uploaded pages must not act in a browser as if they were ours.
 const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
+/// A visible file with its bytes.
+pub struct Opened {
+    file: Visible<File>,
+    /// Who has the file already is told so all the same when the bytes cannot be opened.
+    content: Result<Content>,
+}
+
+impl Opened {
+    /// Opens the bytes of a file. Blocks: it belongs where the file is found, since each change of threads takes longer than either.
+    #[must_use]
+    pub fn of(app: &App, file: Visible<File>) -> Opened {
+        let content = app.registry.open(&file);
+        Opened { file, content }
+    }
+}
+
+/// Answers a GET or HEAD with the file that `find` gives, which may block.
+///
+/// # Errors
+/// What `find` returns; as `reply`.
+pub async fn found<F>(app: &Arc<App>, request: &Request, find: F) -> Result<Reply>
+where
+    F: FnOnce(&App) -> Result<Visible<File>> + Send + 'static,
+{
+    let opened = app.run(move |app| find(app).map(|file| Opened::of(app, file))).await?;
+    reply(app, request, opened)
+}
+
 /// Answers a GET or HEAD with a visible file: whole, in part (one range, `If-Range`), or 304 when the client has it.
 ///
 /// # Errors
 /// `invalid_range`; internal when the bytes are not on disk as the catalogue says.
-pub async fn file(app: &Arc<App>, request: &Request, file: &Visible<File>) -> Result<Reply> {
+pub fn reply(app: &Arc<App>, request: &Request, opened: Opened) -> Result<Reply> {
+    let file = &opened.file;
     let tag = EntityTag::new(&file.digest.to_string())?;
     if let Some(reply) = Reply::not_modified(request, &tag, Cache::Revalidate)? {
         return Ok(reply);
     }
     let range = range::requested(request.head(), &tag, file.size_bytes)?;
-    let content = app.registry.open(file).await?;
+    let content = opened.content?;
     if request.method() != Method::HEAD {
         let address = request.head().peer_address().map(|address| address.to_string());
         app.registry.note_download(request.caller(), file, &address.unwrap_or_default());

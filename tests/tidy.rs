@@ -32,7 +32,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("quarantine", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs"]),
     ("remote", &["error", "clock", "hop", "config", "domain", "policy", "store", "blobs", "registry"]),
     ("http", &["error", "clock", "hop", "config", "domain", "access"]),
-    ("serve", &["error", "domain", "http", "app"]),
+    ("serve", &["error", "domain", "http", "app", "blobs"]),
     ("pages", &["error", "domain", "store", "http", "metrics"]),
     ("formats", &["error", "clock", "hop", "config", "domain", "http", "app", "registry", "remote", "serve", "pages"]),
     (

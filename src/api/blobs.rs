@@ -10,11 +10,8 @@ use serde::Serialize;
 use crate::app::App;
 use crate::domain::access::{Permit, Read, Write};
 use crate::domain::digest::Digest;
-use crate::domain::version::File;
-use crate::domain::visibility::Visible;
 use crate::error::{Code, Error, Result};
 use crate::http::{Method, Reply, Request, Routes};
-use crate::registry::Registry;
 use crate::serve;
 
 const PATTERN: &str = "/v1/repos/{repoKey}/blobs/{digest}";
@@ -44,7 +41,7 @@ async fn put(app: Arc<App>, permit: Permit<Write>, request: Request) -> Result<R
 /// What there is under a digest for this caller.
 enum Found {
     /// A visible file.
-    File(Box<Visible<File>>),
+    File(Box<serve::Opened>),
     /// Bytes that the caller uploaded and nothing visible links yet: it may learn that they are there.
     Staged { size_bytes: u64 },
 }
@@ -53,21 +50,21 @@ enum Found {
 async fn get(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let digest: Digest = request.param_as("digest")?;
     let look = if request.method() == Method::HEAD { look_with_staged } else { look_visible };
-    let found = app.run(move |app| look(&app.registry, &permit, &digest)).await?;
+    let found = app.run(move |app| look(app, &permit, &digest)).await?;
     match found {
-        Found::File(file) => serve::file(&app, &request, &file).await,
+        Found::File(opened) => serve::reply(&app, &request, *opened),
         Found::Staged { size_bytes } => Ok(Reply::stream(serve::OCTET_STREAM, size_bytes, stream::empty())),
     }
 }
 
-fn look_visible(registry: &Registry, permit: &Permit<Read>, digest: &Digest) -> Result<Found> {
-    registry.blob(permit, digest).map(|file| Found::File(Box::new(file)))
+fn look_visible(app: &App, permit: &Permit<Read>, digest: &Digest) -> Result<Found> {
+    app.registry.blob(permit, digest).map(|file| Found::File(Box::new(serve::Opened::of(app, file))))
 }
 
-fn look_with_staged(registry: &Registry, permit: &Permit<Read>, digest: &Digest) -> Result<Found> {
+fn look_with_staged(app: &App, permit: &Permit<Read>, digest: &Digest) -> Result<Found> {
     let absent = |error: &Error| error.code() == Code::NotFound;
-    match look_visible(registry, permit, digest) {
-        Err(error) if absent(&error) => registry.staged_blob_size(permit, digest).map(|size_bytes| Found::Staged { size_bytes }),
+    match look_visible(app, permit, digest) {
+        Err(error) if absent(&error) => app.registry.staged_blob_size(permit, digest).map(|size_bytes| Found::Staged { size_bytes }),
         found => found,
     }
 }

@@ -42,12 +42,12 @@ enum Source {
 }
 
 impl Blobs {
-    /// Opens a file that the caller may see.
+    /// Opens a file that the caller may see. Blocks.
     ///
     /// # Errors
     /// Internal, when the blob is missing or has another size than the row says; the log then names the digest.
-    pub async fn open(&self, file: &Visible<File>) -> Result<Content> {
-        self.open_row(file).await
+    pub fn open(&self, file: &Visible<File>) -> Result<Content> {
+        self.opening(file)()
     }
 
     /// Opens a file of a held version for its reviewer. The caller audits it.
@@ -55,13 +55,13 @@ impl Blobs {
     /// # Errors
     /// As `open`.
     pub async fn inspect(&self, file: &Held<File>) -> Result<Content> {
-        self.open_row(file).await
+        hop::run(self.opening(file)).await
     }
 
-    async fn open_row(&self, row: &File) -> Result<Content> {
+    fn opening(&self, row: &File) -> impl FnOnce() -> Result<Content> + Send + 'static {
         let (digest, size_bytes, metrics) = (row.digest, row.size_bytes, Arc::clone(&self.metrics));
         let path = self.blob_path(&digest);
-        hop::run(move || {
+        move || {
             let doing = || format!("opening blob {digest} (artifortress verify --blobs tells more)");
             let file = std::fs::File::open(path).map_err(|cause| Error::internal(doing(), cause))?;
             let actual_bytes = file.metadata().map_err(|cause| Error::internal(doing(), cause))?.len();
@@ -70,8 +70,7 @@ impl Blobs {
             }
             let source = if size_bytes <= SMALL_BYTES { Source::Memory(read_piece(&file, 0, size_bytes)?) } else { Source::Disk(file) };
             Ok(Content { digest, size_bytes, source, metrics })
-        })
-        .await
+        }
     }
 }
 
@@ -179,14 +178,14 @@ mod tests {
         for (number, size_bytes) in [(1, 0), (2, 1), (3, SMALL_BYTES), (4, SMALL_BYTES + 1), (5, 3 * PIECE_BYTES + 7)] {
             let bytes = varied(usize::try_from(size_bytes).unwrap());
             let proof = visible(store(&blobs, number, &bytes).await.digest(), size_bytes);
-            let content = blobs.open(&proof).await.unwrap();
+            let content = blobs.open(&proof).unwrap();
             assert_eq!((content.size_bytes(), content.digest()), (size_bytes, Digest::of(&bytes)));
             let chunks = collect(content.into_stream()).await;
             assert!(chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() as u64 <= PIECE_BYTES));
             assert_eq!(chunks.concat(), bytes);
             if size_bytes > 1 {
                 let (start, end) = (size_bytes / 3, size_bytes - 1);
-                let part = collect(blobs.open(&proof).await.unwrap().into_stream_of(start..end)).await.concat();
+                let part = collect(blobs.open(&proof).unwrap().into_stream_of(start..end)).await.concat();
                 assert_eq!(part, bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()]);
             }
         }
@@ -212,12 +211,12 @@ mod tests {
         let path = blobs.blob_path(&digest);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, varied(999)).unwrap();
-        let error = blobs.open(&visible(digest, 1000)).await.unwrap_err();
+        let error = blobs.open(&visible(digest, 1000)).unwrap_err();
         assert_eq!(error.code(), Code::Internal);
         assert!(error.cause().unwrap().to_string().contains("1000 bytes, the disk has 999"));
         assert!(!error.message().contains(&digest.hex()));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(blobs.open(&visible(digest, 1000)).await.unwrap_err().code(), Code::Internal);
+        assert_eq!(blobs.open(&visible(digest, 1000)).unwrap_err().code(), Code::Internal);
     }
 
     #[tokio::test]
@@ -228,7 +227,7 @@ mod tests {
         let digest = store(&blobs, 1, &varied(usize::try_from(size_bytes).unwrap())).await.digest();
         let path = blobs.blob_path(&digest);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let mut chunks = blobs.open(&visible(digest, size_bytes)).await.unwrap().into_stream();
+        let mut chunks = blobs.open(&visible(digest, size_bytes)).unwrap().into_stream();
         assert_eq!(chunks.try_next().await.unwrap().unwrap().len() as u64, PIECE_BYTES);
         std::fs::File::options().write(true).open(&path).unwrap().set_len(PIECE_BYTES + 5).unwrap();
         assert!(chunks.try_next().await.is_err());

@@ -207,12 +207,12 @@ impl Registry {
         own.map(|(_, size_bytes)| size_bytes).ok_or_else(|| Error::not_found(format!("blob {digest}")))
     }
 
-    /// Opens a visible file's bytes.
+    /// Opens a visible file's bytes. Blocks.
     ///
     /// # Errors
     /// Internal when they are not on disk as the catalogue says.
-    pub async fn open(&self, file: &Visible<File>) -> Result<Content> {
-        self.blobs.open(file).await
+    pub fn open(&self, file: &Visible<File>) -> Result<Content> {
+        self.blobs.open(file)
     }
 }
 

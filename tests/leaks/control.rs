@@ -24,7 +24,7 @@ pub fn reviewed(store: &Store, permit: &Permit<Promote>) {
 }
 
 pub async fn served(blobs: &artifortress::blobs::Blobs, open: &Visible<File>, held: &Held<File>) {
-    let _ = (blobs.open(open).await, blobs.inspect(held).await);
+    let _ = (blobs.open(open), blobs.inspect(held).await);
 }
 
 pub fn rendered(title: &str) {

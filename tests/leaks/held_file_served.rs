@@ -4,7 +4,7 @@ use artifortress::domain::version::File;
 use artifortress::domain::visibility::Held;
 
 pub async fn serve(blobs: &Blobs, held: &Held<File>) {
-    let _ = blobs.open(held).await;
+    let _ = blobs.open(held);
 }
 
 fn main() {}

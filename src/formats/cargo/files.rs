@@ -24,13 +24,11 @@ pub(super) fn coordinates(request: &Request) -> Result<Coordinates> {
 /// GET or HEAD of one crate.
 pub(super) async fn download(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let at = coordinates(&request)?;
-    let file = app
-        .run(move |app| {
-            let found = find(&app.registry, &permit, &at);
-            found.map_err(|error| explained(&app.registry, &permit, at.package(), error))
-        })
-        .await?;
-    serve::file(&app, &request, &file).await
+    let look = move |app: &App| {
+        let found = find(&app.registry, &permit, &at);
+        found.map_err(|error| explained(&app.registry, &permit, at.package(), error))
+    };
+    serve::found(&app, &request, look).await
 }
 
 /// The `.crate` of a visible version, under the spelling in which it was published.

@@ -69,13 +69,11 @@ impl<'a> Listing<'a> {
 pub(super) async fn download(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let at = coordinates(&request)?;
     let path: RelativePath = request.param_as("path")?;
-    let located = app
-        .run(move |app| {
-            let found = app.registry.file_at(&permit, &at, &path);
-            found.map_err(|error| explained(&app.registry, &permit, at.package(), error))
-        })
-        .await?;
-    serve::file(&app, &request, &located.file).await
+    let find = move |app: &App| {
+        let found = app.registry.file_at(&permit, &at, &path);
+        found.map(|located| located.file).map_err(|error| explained(&app.registry, &permit, at.package(), error))
+    };
+    serve::found(&app, &request, find).await
 }
 
 /// GET of the version: its files as JSON.

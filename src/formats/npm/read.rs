@@ -44,16 +44,14 @@ pub(super) async fn version(app: Arc<App>, permit: Permit<Read>, request: Reques
 /// GET or HEAD of a tarball.
 pub(super) async fn tarball(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let (package, file_name) = (name::addressed(&request)?, request.param("filename")?);
-    let file = app
-        .run(move |app| {
-            let at = tarball_coordinates(&package, &file_name)?;
-            let release = visible(app, &permit, &at)?;
-            let path = manifest::tarball(&release).map(|file| file.path.clone());
-            let file = release.files().find(|file| Some(&file.path) == path.as_ref());
-            file.ok_or_else(|| Error::not_found(format!("the tarball {file_name}")))
-        })
-        .await?;
-    serve::file(&app, &request, &file).await
+    let find = move |app: &App| {
+        let at = tarball_coordinates(&package, &file_name)?;
+        let release = visible(app, &permit, &at)?;
+        let path = manifest::tarball(&release).map(|file| file.path.clone());
+        let file = release.files().find(|file| Some(&file.path) == path.as_ref());
+        file.ok_or_else(|| Error::not_found(format!("the tarball {file_name}")))
+    };
+    serve::found(&app, &request, find).await
 }
 
 /// The version whose tarball is called so.

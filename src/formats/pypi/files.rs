@@ -16,11 +16,9 @@ use crate::serve;
 pub(super) async fn download(app: Arc<App>, permit: Permit<Read>, request: Request) -> Result<Reply> {
     let package = name::project(&request.param("project")?)?;
     let path: RelativePath = request.param_as("filename")?;
-    let located = app
-        .run(move |app| {
-            let found = app.registry.file_named(&permit, &package, &path);
-            found.map_err(|error| explained(&app.registry, &permit, &package, error))
-        })
-        .await?;
-    serve::file(&app, &request, &located.file).await
+    let find = move |app: &App| {
+        let found = app.registry.file_named(&permit, &package, &path);
+        found.map(|located| located.file).map_err(|error| explained(&app.registry, &permit, &package, error))
+    };
+    serve::found(&app, &request, find).await
 }
