@@ -154,6 +154,12 @@ def rows_8(database):
     database.execute("INSERT INTO package_owners VALUES (1, 'ann')")
 
 
+def rows_10(database):
+    database.execute("INSERT INTO quotas VALUES ('main', 1000000, 100, ?, 'ann')", (AT,))
+    database.execute("INSERT INTO retention_rules VALUES ('main', 3, NULL, NULL, ?, 'ann')", (AT,))
+    database.execute("INSERT INTO gc_runs VALUES (?, 0, 24, 200, 'completed', ?, 'ann', ?, 1, 2, 3, 0, 0, NULL)", (ident(0xb0), AT, AT))
+
+
 def main():
     TARGET.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(":memory:", isolation_level=None)

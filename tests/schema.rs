@@ -261,10 +261,10 @@ fn a_sealed_version_keeps_its_identity_and_its_content_digest() {
 
 /// Tables whose rows are written once, each with a row and a change of it.
 const WRITTEN_ONCE: &[(&str, &str, &str)] = &[
-    ("policies", "INSERT INTO policies VALUES ('', 1, 'd', 't', 1, 'ann', NULL)", "UPDATE policies SET text = 'u'"),
+    ("policies", "INSERT INTO policies VALUES ('', 1, 'd', 1, 'ann', 't', NULL)", "UPDATE policies SET text = 'u'"),
     (
         "evaluations",
-        "INSERT INTO evaluations VALUES ('e', 'main', 'v', 'publish', 'allow', 'policy', '[]', '[]', '[]', '', 'x', 'd', 0, 0, 'd', '{}', 'c', 1, 'ann', NULL, NULL)",
+        "INSERT INTO evaluations VALUES ('e', 'main', 'v', 'publish', 'allow', 'policy', '[]', '[]', '[]', '', 'x', 'd', 0, 0, 'd', 'c', 1, 'ann', NULL, NULL, '{}')",
         "UPDATE evaluations SET decision = 'deny'",
     ),
     (

@@ -17,6 +17,7 @@ pub(super) const STATE: &[&str] = &[
     include_str!("../../schema/0008_client_marks.sql"),
     include_str!("../../schema/0009_openings.sql"),
     include_str!("../../schema/0010_space.sql"),
+    include_str!("../../schema/0011_long_rows.sql"),
 ];
 
 /// The migrations of `search.db`.
