@@ -13,6 +13,8 @@ use crate::blobs::HashingReader;
 use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
 
+/// A block of a tar archive.
+const BLOCK_BYTES: usize = 512;
 /// What may follow the end of the tar: writers fill their last block with zeros.
 const PADDING_LIMIT_BYTES: u64 = 64 << 10;
 /// The longest last member.
@@ -64,6 +66,10 @@ pub(super) fn read(
     rest.read_to_end(&mut padding).map_err(|cause| damaged(path, &cause))?;
     if padding.len() as u64 > PADDING_LIMIT_BYTES || padding.iter().any(|byte| *byte != 0) {
         return Err(Error::conflict(format!("the archive {} goes on behind its end", path.display())));
+    }
+    // Of the two empty blocks that end a tar archive, the first has been read as the end of its members.
+    if padding.len() < BLOCK_BYTES {
+        return Err(Error::conflict(format!("the archive {} was cut short: its last block is missing", path.display())));
     }
     Ok(())
 }
