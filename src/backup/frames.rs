@@ -2,23 +2,18 @@
 //! that a later process goes on behind the last of them that is on disk.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::io::{self, Write};
 
 use zstd::stream::write::Encoder;
 
 /// Packages are compressed already: more effort finds nothing in them.
 const LEVEL: i32 = 1;
-/// Threads that compress, beside the one that reads.
-const WORKERS: u32 = 1;
 /// A frame is cut behind the member with which it has grown this long.
 const FRAME_BYTES: u64 = 64 << 20;
 
-/// Bytes that are given to the encoder at once: each time costs it a handshake with its worker.
-const PIECE_BYTES: usize = 512 << 10;
-
 /// A writer of frames.
 pub(super) struct Frames {
-    encoder: Option<BufWriter<Encoder<'static, File>>>,
+    encoder: Option<Encoder<'static, File>>,
     content_bytes: u64,
 }
 
@@ -50,16 +45,14 @@ impl Frames {
     }
 
     fn end(&mut self) -> io::Result<File> {
-        let encoder = self.encoder.take().ok_or_else(broken)?;
-        encoder.into_inner().map_err(IntoInnerError::into_error)?.finish()
+        self.encoder.take().ok_or_else(broken)?.finish()
     }
 }
 
-fn begin(file: File) -> io::Result<BufWriter<Encoder<'static, File>>> {
+fn begin(file: File) -> io::Result<Encoder<'static, File>> {
     let mut encoder = Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
-    encoder.multithread(WORKERS)?;
-    Ok(BufWriter::with_capacity(PIECE_BYTES, encoder))
+    Ok(encoder)
 }
 
 fn broken() -> io::Error {

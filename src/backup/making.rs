@@ -125,7 +125,7 @@ fn begin(
     Ok(manifest)
 }
 
-/// Packs what is missing: one thread reads and hashes, this one and its helpers compress, one syncs. Returns the digest of the manifest and
+/// Packs what is missing: one thread reads and hashes, this one compresses, one syncs. Returns the digest of the manifest and
 /// the length of the archive.
 fn pack(partial: &Partial, vault: &Vault, begun: &Begun, report: Report<'_>) -> Result<(Digest, u64), Stop> {
     let bytes = begun.manifest.bytes()?;
